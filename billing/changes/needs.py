@@ -1,0 +1,133 @@
+"""Needs: what a plugin wants to know, declared once as selects and run for all plugins right behind the invoice lock.
+
+A need joins the plugin's own tables to one of the core's sources: `paying`, `refunding`, `billing`, `quoting`, `importing`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnClause, Select, TableClause, Text, TextClause, bindparam, column, select, table, text
+from sqlalchemy.sql import visitors
+
+from billing.model import CLINIC, Invoice, InvoiceItem, Patient
+from billing.model.scoping import bind_clinic, require_scoped
+from billing.model.types import DayType, IdType, WholeType
+from billing.trips import DIALECTS, Prepared, Row, prepare
+
+today = bindparam("today", type_=DayType())
+"""The clinic's business date of the action, for use in needs and invariants."""
+
+_COLUMNS: tuple[ColumnClause[Any], ...] = (
+    column("item_id", IdType()),
+    column("department", Text()),
+    column("service_id", IdType()),
+    column("quantity_milli", WholeType()),
+    column("provider_id", IdType()),
+    column("patient_id", IdType()),
+    column("sex", Text()),
+    column("birth_date", DayType()),
+    column("species", Text()),
+)
+
+
+def _source(name: str, *more: Any) -> TableClause:
+    return table(name, *(column(each.name, each.type) for each in (*_COLUMNS, *more)))
+
+
+paying: TableClause = _source("paying")
+"""The unpaid items of the invoice that is being paid, one row each."""
+
+billing: TableClause = _source("billing")
+"""The items of the invoice whose step is being taken."""
+
+quoting: TableClause = _source("quoting")
+"""The lines whose totals are being computed (`item_id` is null)."""
+
+importing: TableClause = _source("importing")
+"""The items of an import before they are billed (`item_id` and the patient are null)."""
+
+refunding: TableClause = _source("refunding", column("kind", Text()), column("row_id", Text()))
+"""The items that are being refunded, one row for each of their stored effects: `kind` and `row_id` (text)."""
+
+SOURCES: Mapping[str, TableClause] = {each.name: each for each in (paying, billing, quoting, importing, refunding)}
+
+
+class Need:
+    """A select over the plugin's own tables and one source. The object is the key under which its rows are `known`.
+
+    Say `lock=Batch` when rows of `Batch` will be changed: the kernel adds the clinic, the order by key and `FOR UPDATE OF`.
+    Read all rows that could be chosen from; a choice cut to "just enough" in the statement that locks is stale when it wakes.
+    """
+
+    def __init__(self, statement: Select[Any], *, lock: type[Any] | None = None, of: str = "paying") -> None:
+        if of not in SOURCES:
+            raise ValueError(f"a need is of one of {', '.join(SOURCES)}, not of {of!r}")
+        if lock is not None:
+            wanted = {each.name for each in lock.__table__.primary_key.columns} - {"clinic_id"}
+            if missing := wanted - {each.key for each in statement.selected_columns}:
+                raise ValueError(f"a need that locks {lock.__table__.name} selects its key too: {', '.join(sorted(missing))} is missing")
+        self.lock = lock
+        self.of = of
+        ordered = bind_clinic(statement)
+        if lock is not None:
+            ordered = ordered.order_by(None).order_by(*lock.__table__.primary_key.columns)
+        require_scoped(ordered)
+        self._statement = ordered
+        self._prepared: dict[tuple[str, bool], Prepared] = {}
+
+    @property
+    def tables(self) -> set[Any]:
+        """The tables that the need reads, the source aside."""
+        return {each for each in visitors.iterate(self._statement) if getattr(each, "__visit_name__", "") == "table"} - set(SOURCES.values())
+
+    def prepared(self, dialect: str, *, locking: bool = True) -> Prepared:
+        """Return the need compiled for `dialect`; without locks for a dry run."""
+        key = (dialect, locking)
+        if key not in self._prepared:
+            statement = self._statement
+            if locking and self.lock is not None:
+                statement = statement.with_for_update(of=self.lock)
+            self._prepared[key] = prepare(statement.add_cte(_cte(self.of, dialect)), DIALECTS[dialect])
+        return self._prepared[key]
+
+
+Known = Mapping[Need, tuple[Row, ...]]
+"""What the needs of a plugin have found: named tuples by need."""
+
+
+def _cte(of: str, dialect: str) -> Any:
+    if of == "paying":
+        return _paying().cte("paying")
+    columns = SOURCES[of].columns
+    body = _rows_of_json(of, dialect).bindparams(bindparam("rows"))
+    return body.columns(*(column(each.name, each.type) for each in columns)).cte(of)
+
+
+def _paying() -> Any:
+    return (
+        select(
+            InvoiceItem.id.label("item_id"),
+            InvoiceItem.department,
+            InvoiceItem.service_id,
+            InvoiceItem.quantity_milli,
+            InvoiceItem.provider_id,
+            Patient.id.label("patient_id"),
+            Patient.sex,
+            Patient.birth_date,
+            Patient.species,
+        )
+        .join(Invoice, (Invoice.clinic_id == InvoiceItem.clinic_id) & (Invoice.id == InvoiceItem.invoice_id))
+        .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
+        .where(InvoiceItem.clinic_id == CLINIC, InvoiceItem.invoice_id == bindparam("invoice_id", type_=IdType()))
+        .where(InvoiceItem.payment_id.is_(None))
+    )
+
+
+def _rows_of_json(of: str, dialect: str) -> TextClause:
+    columns = SOURCES[of].columns
+    if dialect == "sqlite":
+        parts = ", ".join(f"json_extract(value, '$.{each.name}') AS {each.name}" for each in columns)
+        return text(f"SELECT {parts} FROM json_each(:rows)")  # noqa: S608 - names of our own columns
+    types = ", ".join(f"{each.name} {each.type.compile(DIALECTS[dialect])}" for each in columns)
+    names = ", ".join(each.name for each in columns)
+    return text(f"SELECT {names} FROM json_to_recordset(CAST(:rows AS json)) AS given({types})")  # noqa: S608 - names of our own columns

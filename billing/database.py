@@ -1,0 +1,333 @@
+"""The boundary: the only place that begins, commits and rolls back. It knows the two databases; it knows no service and no plugin.
+
+A unit of work is a function of `tx`. `run` calls it, commits, and on a serialization failure or deadlock runs it again from the start: that is
+why it is a function and not a `with` block. The connection is the boundary and the session joins it, so that a unit which swallows a database
+error, or commits on its own, is found out before the commit.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+
+from billing import clock
+from billing.changes import postgresql, sqlite
+from billing.changes.failures import RETRYABLE, explain, is_database_error, outcome_unknown, sqlstate
+from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, PluginViolation
+from billing.model import AuditHead, Clinic, ClinicRow
+from billing.model.scoping import require_scoped, writes_clinic_rows
+from billing.model.writes import AuditRow, Write
+from billing.rules import chain
+from billing.settings import Settings
+from billing.transaction import NOBODY, Transaction
+from billing.transaction.context import Permissions, read_actor, read_clinic_id, read_context
+from billing.trips import PostgresTrips, SQLiteTrips, Trips
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+"""Once, and three more times after a serialization failure, a deadlock, or a commit of unknown outcome under an idempotency key."""
+
+_ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START"})
+
+
+class BadDatabaseUrl(Misconfigured):
+    """The database's address can't be used. Facts: `reason`."""
+
+    code = "bad_database_url"
+
+
+class OutcomeUnknown(Conflict):
+    """The connection broke while the commit was under way: the act may have happened. Look before you repeat it."""
+
+    code = "outcome_unknown"
+
+
+class Database:
+    """A database of clinics, and the units of work that run on it. `plugins` is handed to each unit as it is."""
+
+    def __init__(
+        self, url: str, *, plugins: object, permissions: Permissions, names: Sequence[str] = (), settings: Settings | None = None
+    ) -> None:
+        self._settings = settings or Settings()
+        self.engine = open_engine(url, self._settings)
+        self._plugins = plugins
+        self._permissions = permissions
+        self._names = frozenset(names)
+        self._clinic_ids: dict[str, str] = {}
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    def run(self, unit: Callable[[Transaction], T], *, actor: str, clinic: str | None = None, at: datetime | None = None) -> T:
+        """Run a unit of work and commit it; return what it returned, its numbers filled in.
+
+        `clinic` is a clinic's code, `actor` a login, `at` an instant of the past (needs the permission `dates.backdate`).
+        Raises what the unit raises, or a `BillingError` that explains what the database said; nothing is stored then.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._once(unit, clinic, actor, at, mode="write")
+            except _Again as again:
+                if attempt == ATTEMPTS:
+                    raise again.error from again.__cause__
+            except Forbidden as refusal:
+                self._record_refusal(clinic, actor, refusal)
+                raise
+        raise AssertionError("unreachable")
+
+    def read(self, unit: Callable[[Transaction], T], *, actor: str, clinic: str | None = None, at: datetime | None = None) -> T:
+        """Run a unit that only reads: it sees one moment, takes no lock, and nothing of it is stored."""
+        try:
+            return self._once(unit, clinic, actor, at, mode="read")
+        except Forbidden as refusal:
+            self._record_refusal(clinic, actor, refusal)
+            raise
+        except _Again as again:
+            raise again.error from again.__cause__
+
+    def set_up(self, unit: Callable[[Transaction], T]) -> T:
+        """Run the unit that makes the first person who can act: nobody acts yet, and no clinic exists."""
+        return self._once(unit, None, None, None, mode="write")
+
+    def dispose(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()
+
+    def _once(
+        self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None, *, mode: Literal["read", "write"]
+    ) -> T:
+        with self._connect(mode) as connection:
+            transaction = connection.begin()
+            try:
+                tx = self._open(connection, clinic, actor, at)
+                result = unit(tx)
+                if mode == "read":
+                    transaction.rollback()
+                    return result
+                tx.flush()
+                self._check_boundary(connection, transaction)
+            except BaseException as error:
+                _roll_back(transaction)
+                raise self._explained(error) from error
+            self._commit(transaction, tx)
+            return result
+
+    def _connect(self, mode: str) -> Connection:
+        try:
+            return self.engine.connect().execution_options(billing_mode=mode)
+        except Exception as error:
+            raise explain(error) from error
+
+    def _open(self, connection: Connection, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
+        driver = connection.connection.driver_connection
+        trips: Trips = PostgresTrips(driver) if self.dialect == "postgresql" else SQLiteTrips(driver)
+        session = _UnitSession(bind=connection, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
+        facts, who = None, NOBODY
+        if actor is None:
+            pass
+        elif clinic is None:
+            who = read_actor(trips, actor, self._permissions)
+        else:
+            if clinic not in self._clinic_ids:
+                self._clinic_ids[clinic] = read_clinic_id(trips, clinic)
+            facts, who = read_context(
+                trips, clinic_id=self._clinic_ids[clinic], code=clinic, login=actor, permissions=self._permissions
+            )
+            session.info["clinic_id"] = facts.id
+
+        def carry_out(writes: Sequence[Write], audit: Sequence[AuditRow]) -> None:
+            if self.dialect == "sqlite":
+                sqlite.carry_out(driver, tx.clinic_id, writes, audit, self._names)
+            else:
+                postgresql.carry_out(trips, tx.clinic_id, writes, audit)
+
+        now = clock.now()
+        tx = Transaction(
+            session=session, trips=trips, carry_out=carry_out, clinic=facts, actor=who, at=at or now, plugins=self._plugins
+        )
+        if at is not None and at != now:
+            tx.require("dates.backdate")
+        return tx
+
+    def _check_boundary(self, connection: Connection, transaction: Any) -> None:
+        driver: Any = connection.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection):
+            alive = driver.in_transaction
+        else:
+            alive = driver.info.transaction_status.name == "INTRANS"
+        if not (alive and transaction.is_active and connection.get_transaction() is transaction):
+            raise PluginViolation("A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit")
+
+    def _commit(self, transaction: Any, tx: Transaction) -> None:
+        try:
+            transaction.commit()
+        except BaseException as error:
+            _roll_back(transaction)
+            if not is_database_error(error):
+                raise
+            if not outcome_unknown(error):
+                raise self._explained(error) from error
+            unknown = OutcomeUnknown("The connection broke while this was being booked: look whether it is there before you repeat it.")
+            # Under an idempotency key the unit may run again: if the first try has landed, it finds its own answer.
+            raise (_Again(unknown) if tx.repeatable else unknown) from error
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, BillingError) or not is_database_error(error):
+            return error
+        if sqlstate(error) in RETRYABLE:
+            return _Again(explain(error, plugins=self._names))
+        return explain(error, plugins=self._names)
+
+    def _record_refusal(self, clinic: str | None, actor: str, refusal: Forbidden) -> None:
+        if clinic is None:
+            return
+        permission = str(refusal.facts.get("permission", refusal.code))
+        with suppress(BillingError):  # the refusal itself is what the caller must hear
+            self._once(
+                lambda tx: tx.audit("permission.refused", "permission", permission, code=refusal.code), clinic, actor, None, mode="write"
+            )
+
+
+class _Again(Exception):  # noqa: N818 - a signal, never shown
+    """The unit may be run again; `error` is what to say when it can't."""
+
+    def __init__(self, error: BillingError) -> None:
+        super().__init__(error.sentence)
+        self.error = error
+
+
+class _UnitSession(Session):
+    """The session of a unit: every query is scoped to the clinic, and ending the transaction is not its business."""
+
+    def commit(self) -> None:
+        """Refuse."""
+        raise _own_end("commit")
+
+    def rollback(self) -> None:
+        """Refuse."""
+        raise _own_end("rollback")
+
+    def begin(self, nested: bool = False) -> Any:
+        """Allow a savepoint; refuse a transaction."""
+        if not nested:
+            raise _own_end("begin")
+        return super().begin(nested=True)
+
+
+@event.listens_for(_UnitSession, "do_orm_execute")
+def _scope_to_clinic(state: ORMExecuteState) -> None:
+    clinic_id = state.session.info.get("clinic_id")
+    if state.is_insert and writes_clinic_rows(state.statement):
+        raise PluginViolation("Rows of a clinic are added to the session or written by tx.write, not by an INSERT statement.", reason="insert")
+    if state.is_orm_statement and not state.is_insert:
+        if clinic_id is None:
+            return
+        state.statement = state.statement.options(
+            with_loader_criteria(ClinicRow, lambda row: row.clinic_id == clinic_id, include_aliases=True),
+            with_loader_criteria(Clinic, lambda row: row.clinic_id == clinic_id, include_aliases=True),
+        )
+    elif not state.is_insert:
+        require_scoped(state.statement)
+
+
+@event.listens_for(_UnitSession, "before_flush")
+def _fill_in_clinic(session: Session, *_: object) -> None:
+    clinic_id = session.info.get("clinic_id")
+    for row in session.new:
+        if isinstance(row, (ClinicRow, Clinic)):
+            named: str | None = row.clinic_id  # the class says str, a new row has none yet
+            if named is None:
+                row.clinic_id = clinic_id
+            elif named != clinic_id:
+                raise PluginViolation(f"A row of {type(row).__name__} names another clinic than the unit's.", reason="clinic")
+
+
+def first_audit_head(clinic_id: str) -> AuditHead:
+    """Return the row at which a new clinic's audit chain begins."""
+    return AuditHead(clinic_id=clinic_id, position=0, hash=chain.GENESIS, previous_hash=chain.GENESIS)
+
+
+def _own_end(what: str) -> PluginViolation:
+    return PluginViolation(f"A unit of work called {what}: only the boundary begins, commits and rolls back.", reason=what)
+
+
+def _roll_back(transaction: Any) -> None:
+    # A failed flush has rolled back already; on a broken connection there is nothing left to roll back, and the first error is the one to tell.
+    if transaction.is_active:
+        with suppress(Exception):
+            transaction.rollback()
+
+
+def open_engine(url: str, settings: Settings) -> Engine:
+    """Return an engine with what money needs set on every connection. Raises `BadDatabaseUrl`."""
+    address = _parse_url(url)
+    if address.get_backend_name() == "sqlite":
+        engine = create_engine(address, connect_args={"timeout": settings.lock_timeout_seconds, "isolation_level": None})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = create_engine(address, pool_pre_ping=True, connect_args={"options": _timeouts(settings), "prepare_threshold": None})
+    event.listen(engine, "before_cursor_execute", _refuse_ends)
+    return engine
+
+
+def _parse_url(url: str) -> URL:
+    example = "sqlite:////var/lib/clinic/billing.sqlite3 or postgresql://user@host/billing"
+    try:
+        address = make_url(url)
+        backend = address.get_backend_name()
+        address.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError, ImportError) as error:
+        raise BadDatabaseUrl(f"The database's address can't be read ({type(error).__name__}): write it like {example}.", reason=str(error)) from None
+    if backend not in {"sqlite", "postgresql"}:
+        raise BadDatabaseUrl(f"{backend} is not supported: use {example}.", reason=backend)
+    if backend == "sqlite":
+        if not address.database or address.database == ":memory:":
+            raise BadDatabaseUrl(f"A database in memory forgets all when the command ends: use {example}.", reason="memory")
+        _make_folder(Path(address.database))
+    return address
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadDatabaseUrl(f"The folder of the database file can't be made ({error.strerror}): choose another one.", reason=str(error)) from None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another writes in between; IMMEDIATE waits its turn.
+    writes = connection.get_execution_options().get("billing_mode", "write") == "write"
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _timeouts(settings: Settings) -> str:
+    limits = {
+        "lock_timeout": settings.lock_timeout_seconds,
+        "statement_timeout": settings.statement_timeout_seconds,
+        "idle_in_transaction_session_timeout": settings.idle_timeout_seconds,
+    }
+    return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items()) + " -c timezone=UTC"
+
+
+def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:
+    del connection, cursor, rest_of_event
+    word, _, rest = statement.lstrip().partition(" ")
+    if word.rstrip(";").upper() in _ENDS and not rest.lstrip().upper().startswith("TO"):
+        raise _own_end(word.upper())

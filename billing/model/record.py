@@ -1,0 +1,84 @@
+"""What is kept about acts: the audit chain, events to tell, idempotency keys, prints, and the migration lock."""
+
+from sqlalchemy import ForeignKeyConstraint, Index, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from billing.model.base import Base, ClinicRow, ClinicRowWithId, TableClass
+from billing.model.types import Id, IdType, Instant, Json, Name, Whole
+
+
+class AuditHead(ClinicRow, Base):
+    """The end of a clinic's audit chain; every entry takes this row last, just before COMMIT."""
+
+    __tablename__ = "audit_head"
+    __table_args__ = (ForeignKeyConstraint(["clinic_id"], ["clinic.clinic_id"], name="fk_audit_head_clinic_id"),)
+
+    position: Mapped[Whole]
+    hash: Mapped[Name]
+    previous_hash: Mapped[Name]
+
+
+class AuditEntry(ClinicRow, Base):
+    """Who did what when to which row. `hash` = SHA-256 of the previous hash, the content and the document number (rules/chain.py)."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (Index("ix_audit_entry_subject", "clinic_id", "subject_id"),)
+
+    position: Mapped[Whole] = mapped_column(primary_key=True)
+    at: Mapped[Instant]
+    actor_id: Mapped[Id]
+    action: Mapped[Name]
+    subject: Mapped[Name]
+    subject_id: Mapped[Name]
+    data: Mapped[Json]
+    number_value: Mapped[Whole | None]
+    previous_hash: Mapped[Name]
+    hash: Mapped[Name]
+
+
+class Event(ClinicRowWithId, Base):
+    """What the clinic's other systems are told after commit: the outbox."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_unsent", "clinic_id", "sent_at", "id"),)
+
+    topic: Mapped[Name]
+    subject_id: Mapped[Name]
+    data: Mapped[Json]
+    at: Mapped[Instant]
+    sent_at: Mapped[Instant | None]
+
+
+class IdempotencyKey(ClinicRow, Base):
+    """A key that an actor has used, what was asked with it, and the answer. Rolled back with a failed act, so it can be used again."""
+
+    __tablename__ = "idempotency_key"
+
+    actor_id: Mapped[str] = mapped_column(IdType, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    action: Mapped[Name]
+    request_hash: Mapped[Name]
+    answer: Mapped[Json]
+    at: Mapped[Instant]
+
+
+class DocumentPrint(ClinicRowWithId, Base):
+    """A printing of an invoice or a receipt: the second and later ones are marked as copies."""
+
+    __tablename__ = "document_print"
+    __table_args__ = (Index("ix_document_print_document", "clinic_id", "document_id"),)
+
+    document: Mapped[Name]
+    document_id: Mapped[Id]
+    at: Mapped[Instant]
+    actor_id: Mapped[Id]
+
+
+class MigrationLock(Base):
+    """One row that a migration holds, so that two never run at once."""
+
+    __tablename__ = "migration_lock"
+    table_class = TableClass.LOCAL
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    holder: Mapped[Name]

@@ -1,0 +1,148 @@
+"""Column types that hold exactly on SQLite (STRICT tables) and PostgreSQL what the house counts in. Know nothing of tables."""
+
+import json
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Dialect, Integer, Text
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.orm import mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from uuid_utils import uuid7
+
+
+def new_id() -> str:
+    """Return a new id: a UUIDv7, time-ordered, as canonical text."""
+    return str(uuid7())
+
+
+class IdType(TypeDecorator[str]):
+    """An id as canonical lower-case text in Python: `uuid` on PostgreSQL, TEXT on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the dialect."""
+        return dialect.type_descriptor(UUID(as_uuid=False) if dialect.name == "postgresql" else Text())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Return text, whatever the driver made of it."""
+        return None if value is None else str(value)
+
+
+class WholeType(TypeDecorator[int]):
+    """A 64-bit whole number: minor units, thousandths, ten-thousandths, basis points, positions."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the dialect."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
+
+
+class FlagType(TypeDecorator[bool]):
+    """True or false; 0 or 1 in SQLite."""
+
+    impl = Boolean
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the dialect."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else Boolean())
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:
+        """Send 0 or 1 to SQLite."""
+        return value if value is None or dialect.name != "sqlite" else int(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
+        """Return a bool."""
+        del dialect
+        return None if value is None else bool(value)
+
+
+class InstantType(TypeDecorator[datetime]):
+    """An aware instant in UTC with microseconds; fixed-width text in SQLite, so that it sorts."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the dialect."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse naive instants; send text to SQLite."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant must be aware: give it a time zone")
+        at = value.astimezone(UTC)
+        return at.isoformat(timespec="microseconds") if dialect.name == "sqlite" else at
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return an aware datetime in UTC."""
+        del dialect
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+
+
+class DayType(TypeDecorator[date]):
+    """A day of the clinic's calendar; ISO text in SQLite."""
+
+    impl = Date
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type of the dialect."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Date())
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> Any:
+        """Send ISO text to SQLite."""
+        return value if value is None or dialect.name != "sqlite" else value.isoformat()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> date | None:
+        """Return a date."""
+        del dialect
+        return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+class JsonType(TypeDecorator[Any]):
+    """A JSON value as canonical text (sorted keys), the same bytes on both databases."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Write canonical JSON."""
+        del dialect
+        return None if value is None else canonical_json(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Read JSON."""
+        del dialect
+        return None if value is None else json.loads(value)
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, ASCII only. Dates and instants become ISO text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_iso)
+
+
+def _iso(value: Any) -> str:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a stored JSON value")
+
+
+Id = Annotated[str, mapped_column(IdType)]
+Whole = Annotated[int, mapped_column(WholeType)]
+Minor = Annotated[int, mapped_column(WholeType)]
+Milli = Annotated[int, mapped_column(WholeType)]
+Flag = Annotated[bool, mapped_column(FlagType)]
+Instant = Annotated[datetime, mapped_column(InstantType)]
+Day = Annotated[date, mapped_column(DayType)]
+Name = Annotated[str, mapped_column(Text)]
+Json = Annotated[Any, mapped_column(JsonType)]

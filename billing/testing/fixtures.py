@@ -1,0 +1,100 @@
+"""Databases for tests, as pytest fixtures: `pytest_plugins = ["billing.testing.fixtures"]` in the conftest.py at a repository's root.
+
+Knows nothing of what the tests put into them.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from billing.testing.postgres import PostgresServer, Source, running_postgres
+
+TEMPLATE = "migrated"
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run one server for all tests of this process; BILLING_TEST_POSTGRES=system or =embedded says whose binaries."""
+    wanted = os.environ.get("BILLING_TEST_POSTGRES") or None
+    if wanted not in {None, "system", "embedded"}:
+        raise pytest.UsageError(f"BILLING_TEST_POSTGRES={wanted}: say system or embedded, or nothing for whichever is there.")
+    with running_postgres(source=cast("Source | None", wanted)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a SQLite file with all tables, which the tests copy."""
+    path = tmp_path_factory.mktemp("sqlite") / f"{TEMPLATE}.sqlite3"
+    _migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all in the one file that is copied
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgres_server: PostgresServer) -> str:
+    """Make a PostgreSQL database with all tables, which the tests copy."""
+    postgres_server.create_database(TEMPLATE)
+    _migrate(postgres_server.url(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Name a fresh, migrated SQLite database of this test's own."""
+    path = tmp_path / "billing.sqlite3"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgresql_url(postgres_server: PostgresServer, postgresql_template: str) -> Iterator[str]:
+    """Name a fresh, migrated PostgreSQL database of this test's own."""
+    yield from _postgresql_database(postgres_server, postgresql_template)
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """Name a SQLite database without any table."""
+    return f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+
+
+@pytest.fixture
+def empty_postgresql_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Name a PostgreSQL database without any table."""
+    yield from _postgresql_database(postgres_server, None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Name a fresh, migrated database; the test runs once on each kind."""
+    return cast("str", request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """Name a database without any table; the test runs once on each kind."""
+    return cast("str", request.getfixturevalue(f"empty_{request.param}_url"))
+
+
+def _postgresql_database(server: PostgresServer, template: str | None) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    server.create_database(name, template=template)
+    yield server.url(name)
+    server.drop_database(name)
+
+
+def _migrate(url: str) -> None:
+    from billing import migrations, registry  # not with the fixtures: a test without a database shouldn't wait for Alembic
+
+    migrations.upgrade(url, registry=registry.load())

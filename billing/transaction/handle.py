@@ -1,0 +1,148 @@
+"""`tx`, the open transaction that everything that writes takes first. It collects what is to be written; it can't commit or roll back.
+
+It knows the clinic, who acts and the one instant of the unit. It does not know the database's dialect, the plugins or the services.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from billing import clock
+from billing.errors import Forbidden, Misconfigured
+from billing.model.record import Event
+from billing.model.types import new_id
+from billing.model.writes import AuditRow, InsertRows, Number, Write
+from billing.transaction.context import Actor, ClinicFacts
+from billing.trips import Query, Row, Trips
+
+
+class PermissionMissing(Forbidden):
+    """The actor may not do this in this clinic. Facts: `permission`, `login`."""
+
+    code = "permission_missing"
+
+
+class NoClinic(Misconfigured):
+    """The unit of work needs a clinic and was started without one."""
+
+    code = "no_clinic"
+
+
+class Transaction:
+    """The handle of one unit of work. Made by the boundary only; its rows are written, in one go, when the unit ends or reads again."""
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        trips: Trips,
+        carry_out: Callable[[Sequence[Write], Sequence[AuditRow]], None],
+        clinic: ClinicFacts | None,
+        actor: Actor,
+        at: datetime,
+        plugins: object,
+    ) -> None:
+        self._session = session
+        self._trips = trips
+        self._carry_out = carry_out
+        self._clinic = clinic
+        self._writes: list[Write] = []
+        self._audit: list[AuditRow] = []
+        self._events: list[dict[str, Any]] = []
+        self.actor = actor
+        self.at = at
+        self.plugins = plugins
+        self.repeatable = False
+        """Whether the unit holds an idempotency key, so that running it again can't do the act twice."""
+
+    @property
+    def clinic(self) -> ClinicFacts:
+        """The clinic whose rows this unit reads and writes. Raises `NoClinic`."""
+        if self._clinic is None:
+            raise NoClinic("This needs a clinic: name one with --clinic CODE.")
+        return self._clinic
+
+    @property
+    def clinic_id(self) -> str:
+        """The clinic's id."""
+        return self.clinic.id
+
+    @property
+    def business_date(self) -> date:
+        """The clinic's own date at `at`."""
+        return clock.business_date(self.at, self.clinic.time_zone)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._trips.dialect
+
+    def found_clinic(self, clinic: ClinicFacts) -> None:
+        """From here on the unit belongs to the clinic that it has just founded."""
+        assert self._clinic is None, "a unit of one clinic can't found another"
+        self._clinic = clinic
+        self._session.info["clinic_id"] = clinic.id
+
+    def require(self, permission: str) -> None:
+        """Raise `PermissionMissing` unless the actor has the permission in this clinic."""
+        if permission not in self.actor.permissions:
+            raise PermissionMissing(
+                f"{self.actor.login} may not do this: the permission {permission} is missing. Ask an admin of the clinic for it.",
+                permission=permission,
+                login=self.actor.login,
+            )
+
+    @property
+    def session(self) -> Session:
+        """The ORM session, for set-up screens and a plugin's own services. What was collected so far is sent first."""
+        self.flush()
+        return self._session
+
+    def rows(self, query: Query, **values: Any) -> list[Row]:
+        """Run one query and return its rows; the clinic and the date are bound here."""
+        return self.trip((query, values))[0]
+
+    def row(self, query: Query, **values: Any) -> Row | None:
+        """Return the first row of a query, or None."""
+        found = self.rows(query, **values)
+        return found[0] if found else None
+
+    def trip(self, *calls: tuple[Query, Mapping[str, Any]]) -> list[list[Row]]:
+        """Run several queries in one round trip and return their rows."""
+        self.flush()
+        bound = {"clinic_id": self._clinic.id if self._clinic else None, "today": self.business_date if self._clinic else None}
+        prepared = [(query.prepared(self.dialect), values) for query, values in calls]
+        return self._trips.trip([(each, each.encode({**values, **bound})) for each, values in prepared])
+
+    def write(self, *writes: Write) -> None:
+        """Add rows to what this unit writes."""
+        self._writes.extend(writes)
+
+    def audit(self, action: str, subject: str, subject_id: str, *, number: Number | None = None, **data: Any) -> None:
+        """Add an entry to the clinic's audit chain. `data` holds ids, codes and amounts, never a patient's name."""
+        self._audit.append(
+            AuditRow(at=self.at, actor_id=self.actor.id, action=action, subject=subject, subject_id=subject_id, data=data, number=number)
+        )
+
+    def emit(self, topic: str, subject_id: str, **data: Any) -> None:
+        """Queue an event that the clinic's other systems are told after the commit."""
+        row = {"id": new_id(), "topic": topic, "subject_id": subject_id, "data": data, "at": self.at, "sent_at": None}
+        self._events.append(row)
+
+    def flush(self) -> None:
+        """Send what was collected so far, so that the next statement sees it."""
+        # The ORM's rows go first: the collected ones may refer to them.
+        self._session.flush()
+        writes, audit = self._take()
+        if writes or audit:
+            self._carry_out(writes, audit)
+
+    def _take(self) -> tuple[list[Write], list[AuditRow]]:
+        writes, audit = self._writes, self._audit
+        if self._events:
+            writes.append(InsertRows(Event.__table__, self._events))  # type: ignore[arg-type]
+        self._writes, self._audit, self._events = [], [], []
+        return writes, audit
+

@@ -1,0 +1,1 @@
+"""The versions of the pharmacy's tables, for Alembic."""

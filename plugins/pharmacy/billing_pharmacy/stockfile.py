@@ -1,0 +1,139 @@
+"""Stock from a CSV file: every row is a delivery, booked once however often the file is imported. It knows rows of text, no files."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from billing.plugin import BillingError, Currency, Invalid, Transaction, parse_quantity, parse_unit_price
+from sqlalchemy import select
+
+from billing_pharmacy.model import Move
+from billing_pharmacy.services import MANAGE
+from billing_pharmacy.shelf import Delivery, lock_batches, products_for, receive
+
+COLUMNS = ("service_code", "lot", "expires_on", "quantity", "unit_cost")
+
+MOST_ROWS = 10_000
+"""A file is one unit of work that holds the rows it changes; a longer one is split by people."""
+
+MOST_SHOWN = 10
+
+
+class BadStockFile(Invalid):
+    """The file can't be imported; nothing of it was. Facts: `problems`, one sentence for each row at fault."""
+
+    code = "bad_stock_file"
+
+
+@dataclass(frozen=True, slots=True)
+class StockImport:
+    """How many rows of a file were booked, and how many stood already."""
+
+    new: int
+    known: int
+
+
+def import_stock(tx: Transaction, rows: Iterable[Mapping[str, str | None]], *, allow_expired: bool = False) -> StockImport:
+    """Receive all rows of a file, or none. Columns: service_code, lot, expires_on (2027-01-31), quantity, unit_cost of one unit.
+
+    A row's identity is its content and which of its twins it is: the file again books nothing, a longer version of it only what is new.
+    Raises `BadStockFile` with a sentence for each row at fault.
+    """
+    tx.require(MANAGE)
+    deliveries = _read(rows, tx.clinic.currency)
+    identities = _identities(deliveries)
+    known = _known(tx, identities)
+    fresh = [(at, delivery, source) for at, (delivery, source) in enumerate(zip(deliveries, identities, strict=True), 1) if source not in known]
+    if fresh:
+        _receive_all(tx, fresh, allow_expired=allow_expired)
+        tx.audit("stock.imported", "pharmacy_move", fresh[0][2], rows=len(deliveries), new=len(fresh))
+    return StockImport(new=len(fresh), known=len(deliveries) - len(fresh))
+
+
+def _read(rows: Iterable[Mapping[str, str | None]], currency: Currency) -> list[Delivery]:
+    deliveries: list[Delivery] = []
+    problems: list[str] = []
+    for at, row in enumerate(rows, 1):
+        if at > MOST_ROWS:
+            raise BadStockFile(f"The file has more than {MOST_ROWS} rows: split it.", problems=[])
+        if at == 1 and (missing := [name for name in COLUMNS if name not in row]):
+            sentence = f"The file has no column {', '.join(missing)}: the first line must name {', '.join(COLUMNS)}."
+            raise BadStockFile(sentence, problems=[])
+        try:
+            deliveries.append(_delivery(row, currency))
+        except Invalid as error:
+            problems.append(f"row {at}: {error}")
+    _refuse(problems)
+    return deliveries
+
+
+def _delivery(row: Mapping[str, str | None], currency: Currency) -> Delivery:
+    code, lot, expires_on, quantity, unit_cost = ((row.get(name) or "").strip() for name in COLUMNS)
+    if not code:
+        raise BadStockFile("there is no service_code.", problems=[])
+    delivery = Delivery(
+        service_code=code,
+        lot=lot,
+        expires_on=parse_day(expires_on),
+        quantity_milli=parse_quantity(quantity),
+        unit_cost_e4=parse_unit_price(unit_cost, currency),
+    )
+    delivery.check()
+    return delivery
+
+
+def parse_day(text: str) -> date:
+    """Read "2027-01-31". Raises `BadDay`."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:  # Python reads 20270131 and 2027-W05 as well; a file that mixes them is a mistake
+        raise BadDay(f"{text[:40]!r} is no day: write it like 2027-01-31.", text=text)
+    return day
+
+
+class BadDay(Invalid):
+    """The text is no day. Facts: `text`."""
+
+    code = "bad_day"
+
+
+def _identities(deliveries: Iterable[Delivery]) -> list[str]:
+    """Return what tells each row from all others: its content, and which of the rows with that content it is."""
+    seen: Counter[Delivery] = Counter()
+    found = []
+    for each in deliveries:
+        seen[each] += 1
+        content = (each.service_code, each.lot, each.expires_on.isoformat(), each.quantity_milli, each.unit_cost_e4, seen[each])
+        found.append("file:" + hashlib.sha256("\x1f".join(map(str, content)).encode()).hexdigest())
+    return found
+
+
+def _known(tx: Transaction, identities: list[str]) -> set[str]:
+    return set(tx.session.scalars(select(Move.source).where(Move.source.in_(identities))))
+
+
+def _receive_all(tx: Transaction, fresh: list[tuple[int, Delivery, str]], *, allow_expired: bool) -> None:
+    problems: list[str] = []
+    products = products_for(tx, codes={delivery.service_code for _, delivery, _ in fresh})
+    batches = lock_batches(tx, products=products.values())
+    for at, delivery, source in fresh:
+        product = products[delivery.service_code]
+        place = (product.service_id, delivery.lot)
+        try:
+            batches[place] = receive(
+                tx, product=product, batch=batches.get(place), delivery=delivery, allow_expired=allow_expired, source=source
+            )
+        except BillingError as error:
+            problems.append(f"row {at}: {error}")
+    _refuse(problems)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        more = len(problems) - MOST_SHOWN
+        told = " ".join(problems[:MOST_SHOWN]) + (f" And {more} more." if more > 0 else "")
+        raise BadStockFile(f"Nothing was imported: {told}", problems=problems)

@@ -1,0 +1,36 @@
+"""The database fixtures: fresh for each test, on both kinds."""
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.pool import NullPool
+
+
+def tables(url: str) -> set[str]:
+    return set(inspect(create_engine(url, poolclass=NullPool)).get_table_names())
+
+
+def run(url: str, statement: str) -> None:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_empty_database_has_no_table(empty_database_url: str) -> None:
+    assert tables(empty_database_url) == set()
+
+
+def test_database_has_the_tables_of_core(database_url: str) -> None:
+    assert {"clinic", "invoice", "payment"} <= tables(database_url)
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_database_knows_nothing_of_an_earlier_test(database_url: str, turn: str) -> None:
+    run(database_url, "CREATE TABLE left_behind (turn text)")
+    run(database_url, f"INSERT INTO left_behind VALUES ('{turn}')")
+
+    assert "left_behind" in tables(database_url)
+
+
+def test_both_kinds_are_run(request: pytest.FixtureRequest, database_url: str) -> None:
+    kind = request.node.callspec.params["database_url"]
+
+    assert database_url.startswith({"sqlite": "sqlite:///", "postgresql": "postgresql+psycopg://"}[kind])
