@@ -104,7 +104,13 @@ class Database:
         self.engine.dispose()
 
     def _once(
-        self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None, *, mode: Literal["read", "write"]
+        self,
+        unit: Callable[[Transaction], T],
+        clinic: str | None,
+        actor: str | None,
+        at: datetime | None,
+        *,
+        mode: Literal["read", "write"],
     ) -> T:
         with self._connect(mode) as connection:
             transaction = connection.begin()
@@ -140,9 +146,7 @@ class Database:
         else:
             if clinic not in self._clinic_ids:
                 self._clinic_ids[clinic] = read_clinic_id(trips, clinic)
-            facts, who = read_context(
-                trips, clinic_id=self._clinic_ids[clinic], code=clinic, login=actor, permissions=self._permissions
-            )
+            facts, who = read_context(trips, clinic_id=self._clinic_ids[clinic], code=clinic, login=actor, permissions=self._permissions)
             session.info["clinic_id"] = facts.id
 
         def carry_out(writes: Sequence[Write], audit: Sequence[AuditRow]) -> None:
@@ -152,9 +156,7 @@ class Database:
                 postgresql.carry_out(trips, tx.clinic_id, writes, audit)
 
         now = clock.now()
-        tx = Transaction(
-            session=session, trips=trips, carry_out=carry_out, clinic=facts, actor=who, at=at or now, plugins=self._plugins
-        )
+        tx = Transaction(session=session, trips=trips, carry_out=carry_out, clinic=facts, actor=who, at=at or now, plugins=self._plugins)
         if at is not None and at != now:
             tx.require("dates.backdate")
         return tx
@@ -166,7 +168,9 @@ class Database:
         else:
             alive = driver.info.transaction_status.name == "INTRANS"
         if not (alive and transaction.is_active and connection.get_transaction() is transaction):
-            raise PluginViolation("A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit")
+            raise PluginViolation(
+                "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"
+            )
 
     def _commit(self, transaction: Any, tx: Transaction) -> None:
         try:
@@ -228,7 +232,9 @@ class _UnitSession(Session):
 def _scope_to_clinic(state: ORMExecuteState) -> None:
     clinic_id = state.session.info.get("clinic_id")
     if state.is_insert and writes_clinic_rows(state.statement):
-        raise PluginViolation("Rows of a clinic are added to the session or written by tx.write, not by an INSERT statement.", reason="insert")
+        raise PluginViolation(
+            "Rows of a clinic are added to the session or written by tx.write, not by an INSERT statement.", reason="insert"
+        )
     if state.is_orm_statement and not state.is_insert:
         if clinic_id is None:
             return
@@ -288,7 +294,9 @@ def _parse_url(url: str) -> URL:
         backend = address.get_backend_name()
         address.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError, ImportError) as error:
-        raise BadDatabaseUrl(f"The database's address can't be read ({type(error).__name__}): write it like {example}.", reason=str(error)) from None
+        raise BadDatabaseUrl(
+            f"The database's address can't be read ({type(error).__name__}): write it like {example}.", reason=str(error)
+        ) from None
     if backend not in {"sqlite", "postgresql"}:
         raise BadDatabaseUrl(f"{backend} is not supported: use {example}.", reason=backend)
     if backend == "sqlite":
@@ -302,7 +310,9 @@ def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadDatabaseUrl(f"The folder of the database file can't be made ({error.strerror}): choose another one.", reason=str(error)) from None
+        raise BadDatabaseUrl(
+            f"The folder of the database file can't be made ({error.strerror}): choose another one.", reason=str(error)
+        ) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:

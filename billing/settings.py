@@ -1,15 +1,20 @@
-"""The only reader of the environment. Every setting has a sentence, a default, and an error that names the variable."""
+"""The only reader of the environment. Every setting has a sentence, a default, and an error that names the variable.
 
+It knows neither the database nor a clinic, and imports next to nothing: `billing --help` reads the settings too.
+"""
+
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-
-from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from billing.errors import Misconfigured
 
 PREFIX = "BILLING_"
+
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
 class BadSetting(Misconfigured):
@@ -18,41 +23,88 @@ class BadSetting(Misconfigured):
     code = "bad_setting"
 
 
-class Settings(BaseModel):
-    """What an installation chooses through `BILLING_*` variables."""
+def _text(default: str | None, description: str, *, example: str, empty: bool = True) -> Any:
+    return field(default=default, metadata={"description": description, "example": example, "empty": empty})
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    database_url: str = Field(default="", description="Where the data is; default: a SQLite file in the user's data folder.")
-    actor: str = Field(default="operator", min_length=1, description="The login of who acts, where a command has no --as.")
-    plugins: str | None = Field(default=None, description="Load exactly these plugins (names, comma separated), for rescue and tests.")
-    trace_hooks: bool = Field(default=False, description="Print each call of a plugin's hook, with its time, to stderr.")
-    hook_budget_seconds: float = Field(default=2.0, gt=0, le=60, description="A hook that takes longer fails the payment.")
-    lock_timeout_seconds: float = Field(default=5.0, gt=0, le=600, description="How long a unit waits for a row that another holds.")
-    statement_timeout_seconds: float = Field(default=30.0, gt=0, le=86400, description="PostgreSQL ends a statement that runs longer.")
-    idle_timeout_seconds: float = Field(default=15.0, gt=0, le=3600, description="PostgreSQL ends a unit that holds locks and does nothing.")
+def _flag(description: str) -> Any:
+    return field(default=False, metadata={"description": description, "example": "1"})
+
+
+def _seconds(default: float, description: str, *, most: int) -> Any:
+    return field(default=default, metadata={"description": description, "example": str(default), "most": most})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an installation chooses through `BILLING_*` variables; each field's metadata has its description."""
+
+    database_url: str = _text(
+        "", "Where the data is; default: a SQLite file in the user's data folder.", example="postgresql://user@host/billing"
+    )
+    actor: str = _text("operator", "The login of who acts, where a command has no --as.", example="operator", empty=False)
+    clinic: str = _text("", "The code of the clinic, where a command has no --clinic.", example="north")
+    plugins: str | None = _text(None, "Load exactly these plugins (names, comma separated), for rescue and tests.", example="first,second")
+    debug: bool = _flag("Show the trace of an error that is a bug.")
+    trace_hooks: bool = _flag("Print each call of a plugin's hook, with its time, to stderr.")
+    hook_budget_seconds: float = _seconds(2.0, "A hook that takes longer fails the payment.", most=60)
+    lock_timeout_seconds: float = _seconds(5.0, "How long a unit waits for a row that another holds.", most=600)
+    statement_timeout_seconds: float = _seconds(30.0, "PostgreSQL ends a statement that runs longer.", most=86_400)
+    idle_timeout_seconds: float = _seconds(15.0, "PostgreSQL ends a unit that holds locks and does nothing.", most=3600)
+
+    @property
+    def plugin_names(self) -> list[str] | None:
+        """The plugins to load, or None for all that are installed."""
+        return None if self.plugins is None else [name for each in self.plugins.split(",") if (name := each.strip())]
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment. Raises `BadSetting` naming the variable."""
     source = os.environ if environment is None else environment
-    given = {name: source[variable] for name in Settings.model_fields if (variable := PREFIX + name.upper()) in source}
-    try:
-        settings = Settings(**given)  # type: ignore[arg-type]  # pydantic turns the texts into the types above
-    except ValidationError as error:
-        first = error.errors()[0]
-        variable = PREFIX + str(first["loc"][0]).upper()
-        raise BadSetting(f"{variable} can't be used: {first['msg']}. Example: {variable}={_example(str(first['loc'][0]))}", variable=variable) from None
+    given = {each.name: _read(each, source[variable]) for each in fields(Settings) if (variable := PREFIX + each.name.upper()) in source}
+    settings = Settings(**given)
     if settings.database_url:
         return settings
-    return settings.model_copy(update={"database_url": f"sqlite:///{default_database_path()}"})
+    return replace(settings, database_url=f"sqlite:///{default_database_path()}")
 
 
 def default_database_path() -> Path:
     """Return the SQLite file that is used when no database is named; its folder is made on first use."""
+    from platformdirs import user_data_path
+
     return user_data_path("clinic-billing", appauthor=False, ensure_exists=False) / "billing.sqlite3"
 
 
-def _example(name: str) -> str:
-    default = Settings.model_fields[name].default
-    return str(default)
+def _read(setting: Field[Any], text: str) -> Any:
+    try:
+        if isinstance(setting.default, bool):
+            return _read_flag(text)
+        if isinstance(setting.default, float):
+            return _read_seconds(text, most=setting.metadata["most"])
+        return _read_text(text, empty=setting.metadata["empty"])
+    except ValueError as error:
+        variable = PREFIX + setting.name.upper()
+        sentence = f"{variable} can't be used: {error}. Example: {variable}={setting.metadata['example']}"
+        raise BadSetting(sentence, variable=variable) from None
+
+
+def _read_text(text: str, *, empty: bool) -> str:
+    if not text and not empty:
+        raise ValueError("it is empty")
+    return text
+
+
+def _read_flag(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError(f"{text[:40]!r} is neither 1 nor 0")
+    return text.lower() in _TRUE
+
+
+def _read_seconds(text: str, *, most: int) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is no number of seconds") from None
+    if not (math.isfinite(seconds) and 0 < seconds <= most):
+        raise ValueError(f"it must be above 0 and at most {most} seconds")
+    return seconds

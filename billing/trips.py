@@ -68,6 +68,13 @@ class Query:
         return found
 
 
+class Preparable(Protocol):
+    """What can be sent: a `Query`, or a need of a plugin."""
+
+    def prepared(self, dialect: str) -> Prepared:
+        """Return the statement for `dialect`."""
+
+
 def prepare(statement: Any, dialect: Dialect) -> Prepared:
     """Compile a statement for the driver. Its constants become text (a partial index is of no use to a parameter), its named binds stay."""
     inlined = visitors.replacement_traverse(statement, {}, lambda element, **_: _constant_as_text(element, dialect))

@@ -98,7 +98,9 @@ def explain(error: BaseException, *, table: str | None = None, plugins: frozense
     owner = _owner(table or _table_of(name), plugins)
     if owner and kind in {"unique", "foreign", "check", "null", "value"}:
         reason = f"the database refused its row: {name or message}"
-        return PluginViolation(f"The plugin {owner} broke its contract: {reason}. Nothing was booked.", plugin=owner, reason=reason, constraint=name)
+        return PluginViolation(
+            f"The plugin {owner} broke its contract: {reason}. Nothing was booked.", plugin=owner, reason=reason, constraint=name
+        )
     match kind:
         case "unique":
             return AlreadyThere(f"This stands already ({name}): use another code, or change the one that is there.", constraint=name)

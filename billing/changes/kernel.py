@@ -236,7 +236,9 @@ class _Checked:
                     )
             adjusted = AdjustedRow(dict(zip(_key_names(table), key, strict=True)), deltas, floors)
             groups[table, tuple(sorted(deltas)), tuple(sorted(floors))].append(adjusted)
-        return [AdjustRows(table, sorted(rows, key=lambda row: tuple(map(str, row.key.values())))) for (table, _, _), rows in groups.items()]
+        return [
+            AdjustRows(table, sorted(rows, key=lambda row: tuple(map(str, row.key.values())))) for (table, _, _), rows in groups.items()
+        ]
 
     def _changed(self) -> list[Write]:
         groups: dict[tuple[Table, tuple[str, ...], tuple[str, ...]], list[ChangedRow]] = defaultdict(list)

@@ -41,7 +41,7 @@ billing: TableClause = _source("billing")
 """The items of the invoice whose step is being taken."""
 
 quoting: TableClause = _source("quoting")
-"""The lines whose totals are being computed (`item_id` is null)."""
+"""The lines whose totals are being computed."""
 
 importing: TableClause = _source("importing")
 """The items of an import before they are billed (`item_id` and the patient are null)."""
@@ -78,7 +78,9 @@ class Need:
     @property
     def tables(self) -> set[Any]:
         """The tables that the need reads, the source aside."""
-        return {each for each in visitors.iterate(self._statement) if getattr(each, "__visit_name__", "") == "table"} - set(SOURCES.values())
+        return {each for each in visitors.iterate(self._statement) if getattr(each, "__visit_name__", "") == "table"} - set(
+            SOURCES.values()
+        )
 
     def prepared(self, dialect: str, *, locking: bool = True) -> Prepared:
         """Return the need compiled for `dialect`; without locks for a dry run."""
@@ -89,6 +91,17 @@ class Need:
                 statement = statement.with_for_update(of=self.lock)
             self._prepared[key] = prepare(statement.add_cte(_cte(self.of, dialect)), DIALECTS[dialect])
         return self._prepared[key]
+
+
+class Unlocked:
+    """A need read without its locks: for a dry run."""
+
+    def __init__(self, need: Need) -> None:
+        self._need = need
+
+    def prepared(self, dialect: str) -> Prepared:
+        """Return the need compiled for `dialect`."""
+        return self._need.prepared(dialect, locking=False)
 
 
 Known = Mapping[Need, tuple[Row, ...]]

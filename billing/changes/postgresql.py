@@ -142,7 +142,9 @@ class _Composition:
         if _takes_numbers(rows[0].values()):
             assert len(rows) == 1, "each document has a number of its own, so its row is written alone"
             shown = [self._scalar(table, name, rows[0][name]) for name in names]
-            froms = ", ".join(sorted({self._number(each.number) for each in rows[0].values() if isinstance(each, (NumberText, NumberValue))}))
+            froms = ", ".join(
+                sorted({self._number(each.number) for each in rows[0].values() if isinstance(each, (NumberText, NumberValue))})
+            )
             self._part(f"{into} SELECT {', '.join([self.clinic, *shown])} FROM {froms}{conflict}")
         else:
             source = self.arrays(table, names, rows)
@@ -151,10 +153,14 @@ class _Composition:
     def _adjust(self, table: Table, rows: Sequence[tuple[Mapping[str, Any], Mapping[str, int], Mapping[str, int]]]) -> None:
         keys, deltas, floors = (list(part) for part in rows[0])
         named = [
-            {name: key[name] for name in keys} | {f"d_{name}": delta[name] for name in deltas} | {f"f_{name}": floor[name] for name in floors}
+            {name: key[name] for name in keys}
+            | {f"d_{name}": delta[name] for name in deltas}
+            | {f"f_{name}": floor[name] for name in floors}
             for key, delta, floor in rows
         ]
-        source = self._renamed(table, [(name, name) for name in keys] + [(f"d_{n}", n) for n in deltas] + [(f"f_{n}", n) for n in floors], named)
+        source = self._renamed(
+            table, [(name, name) for name in keys] + [(f"d_{n}", n) for n in deltas] + [(f"f_{n}", n) for n in floors], named
+        )
         sets = ", ".join(f"{name} = t.{name} + u.d_{name}" for name in deltas)
         conditions = [f"t.{name} = u.{name}" for name in keys] + [f"t.{name} + u.d_{name} >= u.f_{name}" for name in floors]
         self._update(table, sets, source, conditions, len(rows))
@@ -165,11 +171,17 @@ class _Composition:
         assert not numbered or len(rows) == 1, "each document has a number of its own, so its row is written alone"
         plain = [name for name in sets if name not in numbered]
         named = [
-            {name: key[name] for name in keys} | {f"e_{name}": expect[name] for name in expects} | {f"s_{name}": put[name] for name in plain}
+            {name: key[name] for name in keys}
+            | {f"e_{name}": expect[name] for name in expects}
+            | {f"s_{name}": put[name] for name in plain}
             for key, expect, put in rows
         ]
-        source = self._renamed(table, [(name, name) for name in keys] + [(f"e_{n}", n) for n in expects] + [(f"s_{n}", n) for n in plain], named)
-        assigned = [f"{name} = u.s_{name}" for name in plain] + [f"{name} = {self._scalar(table, name, value)}" for name, value in numbered.items()]
+        source = self._renamed(
+            table, [(name, name) for name in keys] + [(f"e_{n}", n) for n in expects] + [(f"s_{n}", n) for n in plain], named
+        )
+        assigned = [f"{name} = u.s_{name}" for name in plain] + [
+            f"{name} = {self._scalar(table, name, value)}" for name, value in numbered.items()
+        ]
         froms = sorted({self._number(value.number) for value in numbered.values()})
         conditions = [f"t.{name} = u.{name}" for name in keys] + [f"t.{name} IS NOT DISTINCT FROM u.e_{name}" for name in expects]
         self._update(table, ", ".join(assigned), ", ".join([source, *froms]), conditions, len(rows))

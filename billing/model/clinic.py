@@ -1,6 +1,5 @@
 """The clinic, its departments, its plugins' settings, and the book that finds a clinic by its code."""
 
-
 from sqlalchemy import ForeignKeyConstraint, Text
 from sqlalchemy.orm import Mapped, mapped_column
 

@@ -11,7 +11,7 @@ class Invoice(ClinicRowWithId, Base):
     """A bill. Draft until issued; from then on items, prices and totals never change.
 
     All amounts are minor units of `currency`. `amount_paid_minor` counts live payments, on account or not.
-    `status` is the stored one; *overdue* is computed when read.
+    `printed` keeps the names that its documents show, as they were at issue. `status` is the stored one; *overdue* is computed when read.
     """
 
     __tablename__ = "invoice"
@@ -20,7 +20,6 @@ class Invoice(ClinicRowWithId, Base):
         references("client", "client_id"),
         references("consultation", "consultation_id"),
         unique("series", "number_period", "number_value", name="uq_invoice_number"),
-        unique("source"),
         check("status", "status IN ('draft', 'sent', 'partial', 'paid', 'cancelled')"),
         check("total", "total_minor BETWEEN 0 AND 90000000000000"),
         check("paid", "amount_paid_minor >= 0"),
@@ -31,6 +30,7 @@ class Invoice(ClinicRowWithId, Base):
         Index("ix_invoice_patient", "clinic_id", "patient_id"),
         Index("ix_invoice_client", "clinic_id", "client_id"),
         Index("ix_invoice_consultation", "clinic_id", "consultation_id"),
+        Index("ix_invoice_source", "clinic_id", "source"),
         Index("ix_invoice_number", "clinic_id", "number"),
         Index("ix_invoice_status", "clinic_id", "status", "due_date"),
     )
@@ -66,6 +66,7 @@ class Invoice(ClinicRowWithId, Base):
     due_date: Mapped[Day | None]
     cancelled_at: Mapped[Instant | None]
     cancel_reason: Mapped[Name | None]
+    printed: Mapped[Json | None]
     content_hash: Mapped[Name | None]
 
 
@@ -74,6 +75,7 @@ class InvoiceItem(ClinicRowWithId, Base):
 
     `net_minor` is quantity x price less its own allowances plus its own charges (gross of tax where prices include tax);
     `adjustment_minor` is its stored share of the document's allowances (negative) and charges; `tax_minor` its share of its group's tax;
+    `person_price` says that a person, not the price list, gave the price;
     `taxable_minor + tax_minor = total_minor`, and the items of an invoice always sum to the document.
     """
 
@@ -114,6 +116,7 @@ class InvoiceItem(ClinicRowWithId, Base):
     provider_id: Mapped[Id | None]
     source: Mapped[Name | None]
     given: Mapped[Json]
+    person_price: Mapped[Flag]
     payment_id: Mapped[Id | None]
     paid_at: Mapped[Instant | None]
 

@@ -40,6 +40,7 @@ class Payment(ClinicRowWithId, Base):
     taken_at: Mapped[Instant]
     business_date: Mapped[Day]
     taken_by: Mapped[Id]
+    cashier: Mapped[Name]
 
 
 class Tender(ClinicRowWithId, Base):
@@ -82,7 +83,7 @@ class Effect(ClinicRowWithId, Base):
 
     __tablename__ = "effect"
     __table_args__ = (
-        references("invoice_item", "item_id"),
+        references("invoice_item", "item_id", ondelete="CASCADE"),
         unique("action_id", "item_id", "kind", "row_key", name="uq_effect_once"),
         Index("ix_effect_item", "clinic_id", "item_id"),
     )

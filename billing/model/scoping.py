@@ -21,7 +21,8 @@ def require_scoped(statement: Any) -> None:
     """Raise `UnscopedStatement` unless every clinic table of the statement is bound to the clinic, directly or through a join on it."""
     if missing := unscoped_tables(statement):
         raise UnscopedStatement(
-            f"A statement reads {', '.join(missing)} without saying of which clinic: add `.where(Table.clinic_id == CLINIC)`.", tables=missing
+            f"A statement reads {', '.join(missing)} without saying of which clinic: add `.where(Table.clinic_id == CLINIC)`.",
+            tables=missing,
         )
 
 

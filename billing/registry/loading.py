@@ -18,7 +18,9 @@ def load(*, only: Sequence[str] | None = None, budget_seconds: float = 2.0, trac
     names = sorted(found) if only is None else list(dict.fromkeys(only))
     for name in names:
         if name not in found:
-            raise UnknownPlugin(f"No plugin {name!r} is installed: `pip install` brings one; found: {', '.join(sorted(found)) or 'none'}.", plugin=name)
+            raise UnknownPlugin(
+                f"No plugin {name!r} is installed: `pip install` brings one; found: {', '.join(sorted(found)) or 'none'}.", plugin=name
+            )
     return Registry([_load_one(found[name]) for name in names], budget_seconds=budget_seconds, trace=trace)
 
 

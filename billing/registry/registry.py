@@ -77,7 +77,9 @@ class Registry:
     def plugin(self, name: str) -> Plugin:
         """Return the plugin of this name. Raises `UnknownPlugin`."""
         if name not in self._by_name:
-            raise UnknownPlugin(f"No plugin {name!r} is installed: `billing plugins` lists {', '.join(self._by_name) or 'none'}.", plugin=name)
+            raise UnknownPlugin(
+                f"No plugin {name!r} is installed: `billing plugins` lists {', '.join(self._by_name) or 'none'}.", plugin=name
+            )
         return self._by_name[name]
 
     def enabled(self, clinic: ClinicFacts) -> tuple[Plugin, ...]:
@@ -170,7 +172,9 @@ class Registry:
         """Ask which records of a visit are the plugin's."""
         return self._drawn(plugin, "import_records", {"records": records})
 
-    def on_records_imported(self, plugin: Plugin, imported: ImportFacts, items: tuple[ImportedItem, ...], known: Known) -> tuple[Change, ...]:
+    def on_records_imported(
+        self, plugin: Plugin, imported: ImportFacts, items: tuple[ImportedItem, ...], known: Known
+    ) -> tuple[Change, ...]:
         """Ask for what must stand before imported items are billed."""
         return self._drawn(plugin, "on_records_imported", {"imported": imported, "items": items, "known": known})
 

@@ -10,9 +10,7 @@ GENESIS = "0" * 64
 """The hash before the first entry of a clinic."""
 
 
-def content(
-    *, clinic_id: str, at: datetime, actor_id: str, action: str, subject: str, subject_id: str, data: Mapping[str, Any]
-) -> bytes:
+def content(*, clinic_id: str, at: datetime, actor_id: str, action: str, subject: str, subject_id: str, data: Mapping[str, Any]) -> bytes:
     """Return the bytes of an entry that are hashed: canonical JSON, ASCII, the instant with microseconds in UTC."""
     parts = [clinic_id, at.astimezone(UTC).isoformat(timespec="microseconds"), actor_id, action, subject, subject_id, data]
     return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")

@@ -110,7 +110,7 @@ def check_tenders(
     applied, rounding = due_minor, 0
     if on_account:
         applied = tendered if applied_minor is None else applied_minor
-        _check_on_account(applied, due_minor=due_minor, currency=currency)
+        check_on_account(applied, due_minor=due_minor, currency=currency)
     if not on_account or applied_minor is not None:
         rounding = _cash_rounding(tenders, applied_minor=applied, methods=methods, currency=currency)
     payable = applied + rounding
@@ -133,7 +133,8 @@ def _check_tender(tender: Tender, *, methods: Mapping[str, Method], currency: Cu
         raise BadPaymentAmount(sentence, amount_minor=tender.amount_minor)
 
 
-def _check_on_account(applied_minor: int, *, due_minor: int, currency: Currency) -> None:
+def check_on_account(applied_minor: int, *, due_minor: int, currency: Currency) -> None:
+    """Pass an amount that can be taken on account of what is due. Raises `BadPaymentAmount`."""
     if not 0 < applied_minor <= due_minor:
         amount, due = _money(applied_minor, currency), _money(due_minor, currency)
         sentence = f"{amount} can't be taken on account: it must be above zero and at most {due}, which is due on the invoice."

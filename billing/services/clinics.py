@@ -227,9 +227,7 @@ def check_language(language: str) -> str:
 
 def _add_series(tx: Transaction) -> None:
     for kind, shape in STANDARD_SERIES.items():
-        tx.session.add(
-            NumberSeries(series=kind, kind=kind, format=shape, reset="year", start_value=1, standard=True, created_at=tx.at)
-        )
+        tx.session.add(NumberSeries(series=kind, kind=kind, format=shape, reset="year", start_value=1, standard=True, created_at=tx.at))
 
 
 def _add_plugins(tx: Transaction) -> None:
@@ -243,4 +241,3 @@ def _add_departments(tx: Transaction, name: str) -> None:
     new = [each for each in registry.of(tx).plugin(name).declaration.departments if each.code not in here]
     for position, department in enumerate(new, start=len(here)):
         tx.session.add(Department(code=department.code, plugin=name, name=department.name, position=position))
-

@@ -103,9 +103,7 @@ _DEPARTMENTS = Query(
     .where(Department.clinic_id == CLINIC)
     .order_by(Department.position, Department.code)
 )
-_PLUGINS = Query(
-    select(ClinicPlugin.plugin, ClinicPlugin.settings).where(ClinicPlugin.clinic_id == CLINIC, ClinicPlugin.enabled)
-)
+_PLUGINS = Query(select(ClinicPlugin.plugin, ClinicPlugin.settings).where(ClinicPlugin.clinic_id == CLINIC, ClinicPlugin.enabled))
 _SERIES = Query(
     select(NumberSeries.series, NumberSeries.kind, NumberSeries.format, NumberSeries.reset, NumberSeries.start_value, NumberSeries.standard)
     .where(NumberSeries.clinic_id == CLINIC)
@@ -167,7 +165,9 @@ def _actor(
     code: str | None,
 ) -> Actor:
     if not staff or not staff[0].active:
-        raise UnknownActor(f"Nobody active signs in as {login!r}: name a member of staff with --as LOGIN, or run `billing init` first.", login=login)
+        raise UnknownActor(
+            f"Nobody active signs in as {login!r}: name a member of staff with --as LOGIN, or run `billing init` first.", login=login
+        )
     person = staff[0]
     if code is not None and not person.is_operator and not (member and member[0].active):
         raise _unknown_clinic(code)

@@ -15,7 +15,7 @@ from billing.model.record import Event
 from billing.model.types import new_id
 from billing.model.writes import AuditRow, InsertRows, Number, Write
 from billing.transaction.context import Actor, ClinicFacts
-from billing.trips import Query, Row, Trips
+from billing.trips import Preparable, Query, Row, Trips
 
 
 class PermissionMissing(Forbidden):
@@ -109,7 +109,7 @@ class Transaction:
         found = self.rows(query, **values)
         return found[0] if found else None
 
-    def trip(self, *calls: tuple[Query, Mapping[str, Any]]) -> list[list[Row]]:
+    def trip(self, *calls: tuple[Preparable, Mapping[str, Any]]) -> list[list[Row]]:
         """Run several queries in one round trip and return their rows."""
         self.flush()
         bound = {"clinic_id": self._clinic.id if self._clinic else None, "today": self.business_date if self._clinic else None}
@@ -145,4 +145,3 @@ class Transaction:
             writes.append(InsertRows(Event.__table__, self._events))  # type: ignore[arg-type]
         self._writes, self._audit, self._events = [], [], []
         return writes, audit
-

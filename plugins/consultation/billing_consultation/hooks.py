@@ -1,4 +1,4 @@
-"""The consultation department as the core calls it: prices of visits, shares and follow-ups of what is paid. It never holds a connection."""
+"""The consultation department as the core calls it: prices of visits, shares and follow-ups of what is paid. It holds no connection."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict

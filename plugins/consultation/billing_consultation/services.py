@@ -147,13 +147,13 @@ def set_fee(
         provider_id=provider_id,
         kind=kind,
         unit_price_e4=unit_price_e4,
-        from_date=first,
-        until_date=valid_until_date,
+        from_date=str(first),
+        until_date=valid_until_date and str(valid_until_date),
     )
 
 
 def end_fee(tx: Transaction, *, service: str, provider: str | None = None, kind: str = "", until_date: date | None = None) -> None:
-    """End the fees of a scope: from `until_date` (today) on, the next rank's fee or the price list counts. Raises `NotFound`, `NoSuchFee`."""
+    """End the fees of a scope: from `until_date` (today) on the next rank or the price list counts. Raises `NotFound`, `NoSuchFee`."""
     tx.require("fees.manage")
     facts, provider_id, kind = _scope(tx, service, provider, kind)
     until = until_date or tx.business_date
@@ -163,7 +163,7 @@ def end_fee(tx: Transaction, *, service: str, provider: str | None = None, kind:
         raise NoSuchFee(f"No such fee of {facts.code} holds on {until} or later: `billing fee list` shows them.", service=facts.code)
     for fee in fees:
         fee.valid_until_date = max(until, fee.valid_from_date)
-    tx.audit("fee.end", "service", facts.id, service=facts.code, provider_id=provider_id, kind=kind, until_date=until)
+    tx.audit("fee.end", "service", facts.id, service=facts.code, provider_id=provider_id, kind=kind, until_date=str(until))
 
 
 def set_terms(

@@ -1,6 +1,7 @@
-"""The laboratory's hooks: what is vetoed, and what paying or refunding a test changes. They get facts and return changes; they hold no connection.
+"""The laboratory's hooks: what is vetoed, and what paying or refunding a test changes. They hold no connection and know no clock.
 
-One item is one order of one test. A lab labels, collects and reports each order by itself, so a quantity of three is refused: it is three lines.
+One item is one order of one test: a lab labels, collects and reports each order by itself. So a quantity of three is refused: it is
+three lines.
 """
 
 from collections import defaultdict
@@ -156,12 +157,12 @@ def _check_tests(items: Iterable[BilledItem], panels: Iterable[Any]) -> None:
         panel = by_service.get(item.service_id)
         if panel is None:
             raise NoSuchTest(
-                f"{item.code} ({item.description}) names no test of the laboratory: configure it with `billing lab test add`, then try again.",
+                f"{item.code} ({item.description}) names no test of the laboratory: configure it with billing lab test add.",
                 item=item.id,
                 item_code=item.code,
             )
         if not panel[0].active:
-            raise RetiredTest(f"The laboratory does not do {item.code} any more: take it off the invoice.", item=item.id, item_code=item.code)
+            raise RetiredTest(f"The laboratory does not do {item.code} any more.", item=item.id, item_code=item.code)
         if item.quantity_milli != ONE_MILLI:
             raise _one_per_line(item, "is ordered once per line: bill each one on a line of its own", item.quantity_milli)
         observation = observation_of(item)

@@ -1,13 +1,13 @@
 """What the laboratory makes of another system's observations: items at the price of the record, tests for new services, results. Pure.
 
-A laboratory result is measured on a specimen. A file of observations also holds what is none, and is left alone (the core counts it as skipped):
+A laboratory result is measured on a specimen. A file of observations also holds what is none, and is left alone, to be counted as skipped:
 - answers and assessments: text other than a finding. LOINC 56799-0 (an address), 88020-3 and 88021-1 (classes of heart disease) are such;
 - numbers measured on the patient: told by their code.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Self
+from typing import Any, Self
 
 from pydantic import AwareDatetime, ValidationError, model_validator
 
@@ -30,7 +30,9 @@ from billing_laboratory.model import Analyte, LabTest, PanelMember, ReferenceRan
 from billing_laboratory.needs import ANALYTES, IMPORTED_PANELS, IMPORTED_RANGES
 from billing_laboratory.rules import DEPARTMENT, Range, ValueKind, as_range, check_range, finding, is_loinc_shaped, read_value
 
-_FINDINGS = frozenset({"positive", "negative", "detected", "not detected", "present", "absent", "reactive", "non-reactive", "indeterminate"})
+_FINDINGS = frozenset(
+    {"positive", "negative", "detected", "not detected", "present", "absent", "reactive", "non-reactive", "indeterminate"}
+)
 _CODED_FINDING = "(qualifier value)"
 _ON_THE_PATIENT = frozenset({"10230-1"})
 """Numbers that no specimen gives: the left ventricular ejection fraction is seen by ultrasound."""
@@ -75,7 +77,8 @@ def observation_of(item: BilledItem | ImportedItem) -> Observation | None:
     except ValidationError as error:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"])) or "the result"
-        raise UnreadableObservation(f"{item.code} came with a result that can't be read: {where}: {what['msg']}.", item_code=item.code) from None
+        sentence = f"{item.code} came with a result that can't be read: {where}: {what['msg']}."
+        raise UnreadableObservation(sentence, code=item.code) from None
 
 
 # --- records to items ---------------------------------------------------------------------------------------------------------------
@@ -133,10 +136,10 @@ def _specimen(name: str) -> str:
 
 def _normal(row: Mapping[str, str], *, kind: ValueKind) -> Range | None:
     columns = {"low": "LOW", "high": "HIGH", "critical_low": "CRITICAL_LOW", "critical_high": "CRITICAL_HIGH", "normal_text": "NORMAL"}
-    limits = {name: row[column].strip() for name, column in columns.items() if row.get(column)}
+    limits: dict[str, Any] = {name: row[column].strip() for name, column in columns.items() if row.get(column)}
     if not limits:
         return None
-    found = Range(sex=row.get("SEX") or None, species=(row.get("SPECIES") or "").strip().casefold() or None, **limits)
+    found = replace(Range(sex=row.get("SEX") or None, species=(row.get("SPECIES") or "").strip().casefold() or None), **limits)
     check_range(found, kind=kind)
     return found
 
@@ -168,7 +171,7 @@ def new_tests(imported: ImportFacts, items: Iterable[ImportedItem], known: Known
             measured[item.service_id, observation.loinc] = analytes[observation.loinc]
             yield from _new_test(imported, item, observation, analyte_id=analytes[observation.loinc])
         analyte_id = measured.get((item.service_id, observation.loinc))
-        if observation.normal is not None and analyte_id in judged:
+        if observation.normal is not None and analyte_id is not None and analyte_id in judged:
             yield from _new_range(imported, analyte_id, observation.normal, ranges)
 
 

@@ -9,7 +9,7 @@ from billing_laboratory.model import Analyte, LabOrder, LabResult, LabTest, Pane
 from billing_laboratory.rules import DEPARTMENT, RANGE_COLUMNS
 
 
-def _panels(source: TableClause) -> Select[Any]:
+def _panels(source: TableClause) -> Select[*tuple[Any, ...]]:
     return (
         select(
             LabTest.service_id,
@@ -28,7 +28,7 @@ def _panels(source: TableClause) -> Select[Any]:
     )
 
 
-def _ranges(source: TableClause) -> Select[Any]:
+def _ranges(source: TableClause) -> Select[*tuple[Any, ...]]:
     return (
         select(ReferenceRange.analyte_id, *(getattr(ReferenceRange, name) for name in RANGE_COLUMNS))
         .join(PanelMember, (PanelMember.clinic_id == ReferenceRange.clinic_id) & (PanelMember.analyte_id == ReferenceRange.analyte_id))
@@ -61,7 +61,7 @@ ANALYTES = Need(
     ),
     of="importing",
 )
-"""All analytes of the clinic where a service without a test is imported, else none: a new test may measure what the laboratory knows already."""
+"""All analytes of the clinic if a service without a test is imported, else none: a new test may measure what is known already."""
 
 _ORDERED = select(cast(refunding.c.row_id, types.IdType)).where(refunding.c.kind == "lab.ordered")
 

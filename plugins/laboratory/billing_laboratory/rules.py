@@ -1,4 +1,4 @@
-"""What a laboratory decides: how a value is read, which range applies, which flag it gets, how an order stands. Knows no table and no clock."""
+"""What a laboratory decides: how values are read, ranges chosen, flags set, and how an order stands. Knows no table and no clock."""
 
 import re
 from collections import defaultdict
@@ -23,7 +23,7 @@ class ValueKind(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """The life of an order: ordered -> collected -> received -> in_progress -> preliminary -> final -> amended; cancelled while only ordered.
+    """The life of an order: ordered -> collected -> received -> in_progress -> preliminary -> final -> amended; or cancelled at first.
 
     *in_progress*: at least one result is entered, another is still pending. *preliminary*: all are entered, not all verified.
     """
@@ -73,14 +73,20 @@ class UnreadableValue(Invalid):
     code = "unreadable_value"
 
 
+class UnreadableText(Invalid):
+    """A name, unit or reason is missing, too long or not printable. Facts: `what`."""
+
+    code = "unreadable_text"
+
+
 class UnreadableLoinc(Invalid):
-    """This is no LOINC code. Facts: `loinc`."""
+    """A text is no LOINC code. Facts: `loinc`."""
 
     code = "unreadable_loinc"
 
 
 class UnreadableAge(Invalid):
-    """This is no age. Facts: `age`."""
+    """A text is no age. Facts: `age`."""
 
     code = "unreadable_age"
 
@@ -132,18 +138,25 @@ _QUALIFIER = " (qualifier value)"
 def read_value(text: str, *, kind: str, decimals: int | None = None) -> str:
     """Return the text of a result as it is kept: trimmed, and readable as `kind`.
 
-    A number has at most 12 digits before the point, and behind it at most 9 or, where given, `decimals`. Raises `UnreadableValue`.
+    A number has at most 12 digits before the point, and behind it at most 9 or, where given, `decimals`. Raises `UnreadableValue`
+    or, of a finding in words, `UnreadableText`.
     """
     value = text.strip()
     if kind == ValueKind.TEXT:
-        if not value or len(value) > _LONGEST_TEXT or not value.isprintable():
-            raise UnreadableValue(f"A finding is 1 to {_LONGEST_TEXT} printable characters on one line.", value=value[:40])
-        return value
+        return read_text(value, what="A finding")
     if not _NUMBER.fullmatch(value):
         raise UnreadableValue(f"{value[:40]!r} is no measured value: write a decimal number such as 5.4, with a point.", value=value[:40])
     if decimals is not None and len(value.partition(".")[2]) > decimals:
         raise UnreadableValue(f"{value} has too many decimals: this analyte is reported with at most {decimals}.", value=value)
     return value
+
+
+def read_text(text: str, *, what: str, empty: bool = False) -> str:
+    """Return a trimmed line of text of at most 200 printable characters. Raises `UnreadableText` naming `what` it is."""
+    line = text.strip()
+    if not (line or empty) or len(line) > _LONGEST_TEXT or not line.isprintable():
+        raise UnreadableText(f"{what} is one line of 1 to {_LONGEST_TEXT} printable characters.", what=what)
+    return line
 
 
 def is_loinc_shaped(text: str) -> bool:
@@ -176,7 +189,7 @@ def read_age(text: str) -> int:
 
 
 def check_range(limits: Range, *, kind: str) -> None:
-    """Raise `ImpossibleRange` unless the limits suit an analyte of `kind` and are in order: critical low <= low <= high <= critical high."""
+    """Raise `ImpossibleRange` unless the limits suit an analyte of this kind, in order: critical low <= low <= high <= critical high."""
     given = [each for each in (limits.critical_low, limits.low, limits.high, limits.critical_high) if each is not None]
     if kind == ValueKind.TEXT:
         if given or limits.normal_text is None:
@@ -186,8 +199,10 @@ def check_range(limits: Range, *, kind: str) -> None:
     numbers = [Decimal(read_value(each, kind=ValueKind.NUMERIC)) for each in given]
     if numbers != sorted(numbers):
         raise ImpossibleRange(f"The limits {' '.join(given)} are out of order: critical low <= low <= high <= critical high.")
-    if limits.age_until_days is not None and limits.age_until_days <= limits.age_from_days:
-        raise ImpossibleRange("The range ends at an age at which it has not yet begun.")
+    if limits.sex not in {None, "female", "male"}:
+        raise ImpossibleRange("A range is for female or male patients, or names no sex.")
+    if limits.age_from_days < 0 or (limits.age_until_days is not None and limits.age_until_days <= limits.age_from_days):
+        raise ImpossibleRange("A range begins at an age, not before birth, and ends at a later one.")
 
 
 def choose_range(ranges: Iterable[Range], *, sex: str, birth_date: date | None, on: date, species: str | None) -> Range | None:

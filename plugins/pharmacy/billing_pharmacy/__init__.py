@@ -1,1 +1,1 @@
-"""The pharmacy as a department of clinic-billing: products in batches, sold first-expired-first-out. It enters the core through `billing.plugin` only."""
+"""The pharmacy as a department of clinic-billing: products in batches, first expired, first out. It knows `billing.plugin` only."""

@@ -1,4 +1,4 @@
-"""What the pharmacy does in each step of an invoice: ordering reserves, paying dispenses, refunding takes back. It knows values only, no connection.
+"""What the pharmacy does in each step of an invoice: ordering reserves, paying dispenses, refunding takes back. It holds no connection.
 
 A batch may be sold through its expiry day; from the next day on it is expired. The hooks of imports stand in imports.py.
 """
@@ -6,6 +6,7 @@ A batch may be sold through its expiry day; from the next day on it is expired. 
 from collections.abc import Iterable, Iterator
 
 import click
+
 from billing.plugin import (
     BilledItem,
     Change,
@@ -27,11 +28,10 @@ from billing.plugin import (
     insert,
     put,
 )
-
 from billing_pharmacy.imports import demo_records, import_records, on_records_imported
 from billing_pharmacy.invariants import INVARIANTS
 from billing_pharmacy.model import DISPENSED, HELD, RELEASED, RETURN, SALE, Batch, Move, Product, Reservation
-from billing_pharmacy.needs import BILLED_PRODUCTS, DISPENSED_BATCHES, NEEDS, PRODUCTS, RESERVATIONS, SHELF
+from billing_pharmacy.needs import BILLED_PRODUCTS, NEEDS, PRODUCTS, RESERVATIONS, SHELF
 from billing_pharmacy.rules import STOCK_DISPENSED, STOCK_RETURNED, Shortage, dispensed_batches, first_expired_first_out, returns, shortages
 
 __all__ = ["demo_records", "import_records", "on_records_imported"]  # hooks, found here by their names
@@ -44,7 +44,7 @@ class NotAProduct(Refused):
 
 
 class OutOfStock(Refused):
-    """More is wanted than may be sold. Facts of the first shortage: `item`, `item_code`, `wanted_milli`, `left_milli`; of all: `shortages`."""
+    """More is wanted than may be sold. Facts: `item`, `item_code`, `wanted_milli`, `left_milli` of the first shortage; all `shortages`."""
 
     code = "out_of_stock"
 
@@ -145,7 +145,7 @@ def before_items_refunded(refund: RefundFacts, items: tuple[RefundedItem, ...], 
         if each.quantity_milli > left:
             wanted = format_quantity(each.quantity_milli)
             raise MoreThanDispensed(
-                f"{each.item.code}: {wanted} can't come back to the pharmacy: {format_quantity(left)} of it were dispensed and are still out.",
+                f"{each.item.code}: {wanted} can't come back to the pharmacy: {format_quantity(left)} were dispensed and are still out.",
                 item=each.id,
                 item_code=each.item.code,
                 wanted_milli=each.quantity_milli,
@@ -155,7 +155,7 @@ def before_items_refunded(refund: RefundFacts, items: tuple[RefundedItem, ...], 
 
 @hookimpl
 def on_items_refunded(refund: RefundFacts, items: tuple[RefundedItem, ...], known: Known) -> Iterator[Change]:
-    """Put back into the very batches that the items came from, the latest dispensed first. An expired one is not sold again all the same."""
+    """Put back into the very batches that the items came from, the latest dispensed first; one that has expired is not sold again."""
     before_items_refunded(refund, items, known)
     dispensed = {row.item_id for row in known[RESERVATIONS] if row.status == DISPENSED}
     for each in items:
@@ -185,7 +185,7 @@ def _require_stock(payment: PaymentFacts, items: tuple[PaidItem, ...], known: Kn
     if strange:
         codes = ", ".join(dict.fromkeys(item.code or item.description for item in strange))
         raise NotAProduct(
-            f"{codes}: not a product of the pharmacy. Add it with `billing stock product add` and receive stock, or take it off the invoice.",
+            f"{codes}: not a product of the pharmacy. Receive stock of it with `billing stock receive`, or take it off the invoice.",
             item=strange[0].id,
             item_code=strange[0].code,
         )

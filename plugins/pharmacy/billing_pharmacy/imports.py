@@ -22,10 +22,10 @@ from billing.plugin import (
     parse_unit_price,
     put,
 )
-
 from billing_pharmacy.demonstration import RECORDS
 from billing_pharmacy.model import RECEIPT, Batch, Move, Product
 from billing_pharmacy.needs import IMPORTED_BATCHES, IMPORTED_PRODUCTS
+from billing_pharmacy.rules import parse_day
 
 IMPORT_LOT = "IMPORT"
 """The lot of what was given long ago: nobody knows from which batch."""
@@ -116,11 +116,10 @@ def _cell(record: Record, column: str) -> str:
 
 def _batch(said: str) -> Mapping[str, Any]:
     parts = said.split()
-    try:
-        lot, expires_on, quantity = parts
-        return {"lot": lot, "expires_on": date.fromisoformat(expires_on).isoformat(), "quantity_milli": parse_quantity(quantity)}
-    except ValueError:
-        raise BadRecord(f"{said.strip()[:40]!r} is no batch: write LOT EXPIRY QUANTITY, such as A17 2027-06-30 20.", column="STOCK") from None
+    if len(parts) != 3:
+        raise BadRecord(f"{said.strip()[:40]!r} is no batch: write LOT EXPIRY QUANTITY, such as A17 2027-06-30 20.", column="STOCK")
+    lot, expires_on, quantity = parts
+    return {"lot": lot, "expires_on": parse_day(expires_on).isoformat(), "quantity_milli": parse_quantity(quantity)}
 
 
 def _product(item: ImportedItem, imported: ImportFacts) -> Change:
@@ -136,7 +135,7 @@ def _product(item: ImportedItem, imported: ImportFacts) -> Change:
 
 
 def _deliveries(items: tuple[ImportedItem, ...]) -> dict[tuple[str, str], tuple[date, int]]:
-    """Return what has to come in, as (service, lot) -> (expiry, thousandths): the batches that items name, else what they want themselves."""
+    """Return what has to come in, (service, lot) -> (expiry, thousandths): the batches that items name, else what they want themselves."""
     found: dict[tuple[str, str], tuple[date, int]] = {}
     for item in items:
         if stock := item.given.get("stock"):

@@ -1,12 +1,15 @@
 """What must always hold of the pharmacy's tables, as selects for `billing doctor` that find what breaks it. They change nothing."""
 
-from billing.plugin import CLINIC, Invariant
-from sqlalchemy import func, select
+from sqlalchemy import cast, func, select
 
+from billing.plugin import CLINIC, Invariant, types
 from billing_pharmacy.model import DISPENSED, RETURN, SALE, Batch, Move, Reservation
 
+# Cast back, because PostgreSQL sums BIGINT to NUMERIC.
+_SUM = cast(func.sum(Move.quantity_milli), types.WholeType())
+
 _MOVED = (
-    select(Move.batch_id, func.sum(Move.quantity_milli).label("moved_milli"))
+    select(Move.batch_id, _SUM.label("moved_milli"))
     .where(Move.clinic_id == CLINIC)
     .group_by(Move.batch_id)
     .subquery("moved")
@@ -18,7 +21,7 @@ _RUNNING = (
     select(
         Move.id,
         Move.batch_id,
-        func.sum(Move.quantity_milli).over(partition_by=Move.batch_id, order_by=Move.id).label("balance_milli"),
+        cast(func.sum(Move.quantity_milli).over(partition_by=Move.batch_id, order_by=Move.id), types.WholeType()).label("balance_milli"),
     )
     .where(Move.clinic_id == CLINIC)
     .subquery("running")
@@ -45,10 +48,10 @@ INVARIANTS = (
     Invariant(
         "pharmacy_returns_what_was_sold",
         "No more of an item came back to a batch than was sold out of it.",
-        select(Move.item_id, Move.batch_id, func.sum(Move.quantity_milli).label("balance_milli"))
+        select(Move.item_id, Move.batch_id, _SUM.label("balance_milli"))
         .where(Move.clinic_id == CLINIC, Move.item_id.is_not(None))
         .group_by(Move.item_id, Move.batch_id)
-        .having(func.sum(Move.quantity_milli) > 0),
+        .having(_SUM > 0),
     ),
     Invariant(
         "pharmacy_sells_nothing_expired",
@@ -71,6 +74,6 @@ INVARIANTS = (
         .outerjoin(Move, (Move.clinic_id == Reservation.clinic_id) & (Move.item_id == Reservation.item_id))
         .where(Reservation.clinic_id == CLINIC, Reservation.status == DISPENSED)
         .group_by(Reservation.item_id)
-        .having(func.coalesce(func.sum(Move.quantity_milli), 0) >= 0),
+        .having(func.coalesce(_SUM, 0) >= 0),
     ),
 )

@@ -3,9 +3,10 @@
 Quantities are thousandths of the service's unit, costs ten-thousandths of a minor unit of the clinic's currency for one unit.
 """
 
-from billing.plugin import Base, ClinicRow, ClinicRowWithId, Day, Flag, Id, Instant, Milli, Name, Whole, check, references, types, unique
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
+
+from billing.plugin import Base, ClinicRow, ClinicRowWithId, Day, Flag, Id, Instant, Milli, Name, Whole, check, references, types, unique
 
 RECEIPT = "receipt"
 SALE = "sale"
@@ -119,7 +120,7 @@ class Move(ClinicRowWithId, Base):
 
 
 class Reservation(ClinicRow, Base):
-    """What an item of an invoice reserves: held -> dispensed when it is paid; released when its invoice is cancelled or all of it came back.
+    """What an item of an invoice reserves: held; dispensed when it is paid; released when the invoice is cancelled or all came back.
 
     It informs (`stock list` shows what is promised already) and vetoes nothing: who pays first is served first.
     An item that is taken from a draft takes its reservation with it.

@@ -1,8 +1,8 @@
 """What the pharmacy wants to know in each step: its products, and batches locked where they will change. It decides nothing."""
 
-from billing.plugin import Need, billing, importing, paying, refunding, types
 from sqlalchemy import cast, select
 
+from billing.plugin import Need, billing, importing, paying, refunding, types
 from billing_pharmacy.model import Batch, Product, Reservation
 from billing_pharmacy.rules import STOCK_DISPENSED
 

@@ -1,4 +1,4 @@
-"""The pharmacy's arithmetic: what may be sold, from which batch, what is missing, and where a return goes. Pure: no tables, no clock, no settings."""
+"""The pharmacy's arithmetic: what may be sold, from which batch, what is missing, where a return goes. Knows no tables and no clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from billing.plugin import BilledItem, StoredEffect, divide_half_up
+from billing.plugin import BilledItem, Invalid, StoredEffect, divide_half_up
 
 STOCK_DISPENSED = "stock.dispensed"
 STOCK_RETURNED = "stock.returned"
+
+
+class BadDay(Invalid):
+    """The text is no day. Facts: `text`."""
+
+    code = "bad_day"
 
 
 class Shelved(Protocol):
@@ -133,6 +139,17 @@ def returns(effects: Iterable[StoredEffect], quantity_milli: int) -> Iterator[tu
 def average_cost(*, on_hand_milli: int, cost_e4: int, received_milli: int, received_cost_e4: int) -> int:
     """Return the unit cost of a batch after a receipt, weighted by quantity, rounded half up. `received_milli` is above zero."""
     return divide_half_up(on_hand_milli * cost_e4 + received_milli * received_cost_e4, on_hand_milli + received_milli)
+
+
+def parse_day(text: str) -> date:
+    """Read "2027-01-31". Raises `BadDay`."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:  # Python reads 20270131 and 2027-W05-1 as well: in a file these are mistakes
+        raise BadDay(f"{text[:40]!r} is no day: write it like 2027-01-31.", text=text)
+    return day
 
 
 def _sum(batches: Iterable[Shelved]) -> int:

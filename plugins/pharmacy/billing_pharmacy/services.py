@@ -1,13 +1,12 @@
-"""What people do with the stock: add products, receive, adjust, write off. Each act locks what it changes; it knows no files and no screens."""
+"""What people do with the stock: add products, receive, adjust, write off. Knows no files and no screens."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from billing.plugin import Conflict, Invalid, Transaction, find_service, format_quantity, once
 from sqlalchemy import select
 
+from billing.plugin import Conflict, Invalid, Transaction, find_service, format_quantity, once
 from billing_pharmacy.model import ADJUSTMENT, EXPIRY, Batch, Product
 from billing_pharmacy.shelf import MOST_MILLI, Delivery, book, lock_batches, lock_lot, lock_products, make_product, products_for, receive
 
@@ -64,9 +63,10 @@ def add_product(tx: Transaction, *, service_code: str, controlled: bool = False,
         sentence = f"A reorder level lies between 0 (never) and {format_quantity(MOST_MILLI)}."
         raise BadReorderLevel(sentence, reorder_level_milli=reorder_level_milli)
     service = find_service(tx, service_code)
-    if lock_products(tx, codes=[service.code]):
+    standing = lock_products(tx, codes=[service.code])
+    product = None if standing else make_product(tx, service=service, controlled=controlled, reorder_level_milli=reorder_level_milli)
+    if product is None:
         raise AlreadyAProduct(f"{service.code} is a product of the pharmacy already.", product=service.code)
-    product = make_product(tx, service=service, controlled=controlled, reorder_level_milli=reorder_level_milli)
     tx.audit(
         "stock.product_added",
         "pharmacy_product",
@@ -89,7 +89,7 @@ def receive_stock(
     allow_expired: bool = False,
     key: str | None = None,
 ) -> Booked:
-    """Take a lot of a product in, or more of a lot that stands; a service of the pharmacy becomes a product so. With a `key` it happens once.
+    """Take a lot of a product in, or more of a lot that stands; with a `key` only once. A service becomes a product so.
 
     Quantity in thousandths, cost of one unit in ten-thousandths of a minor unit. A lot that came twice costs the average.
     Raises `BadDelivery`, `ExpiredOnArrival` (unless `allow_expired`, for records of the past and demonstrations), `LotHasOtherExpiry`,
@@ -103,9 +103,9 @@ def receive_stock(
         product = products_for(tx, codes=[service_code])[service_code]
         standing = lock_batches(tx, products=[product]).get((product.service_id, lot))
         batch = receive(tx, product=product, batch=standing, delivery=delivery, allow_expired=allow_expired)
-        return _audited(tx, "stock.received", product.code, batch, quantity_milli, expires_on=expires_on, unit_cost_e4=unit_cost_e4)
+        return _audited(tx, "stock.received", product.code, batch, quantity_milli, expires_on=str(expires_on), unit_cost_e4=unit_cost_e4)
 
-    return Booked(**_once(tx, key, "stock.receive", asdict(delivery), work))
+    return Booked(**once(tx, key=key, action="stock.receive", request=asdict(delivery), work=work))
 
 
 def adjust_stock(tx: Transaction, *, service_code: str, lot: str, quantity_milli: int, reason: str, key: str | None = None) -> Booked:
@@ -126,7 +126,7 @@ def adjust_stock(tx: Transaction, *, service_code: str, lot: str, quantity_milli
         return _audited(tx, "stock.adjusted", product.code, batch, quantity_milli, reason=why)
 
     request = {"service_code": service_code, "lot": lot, "quantity_milli": quantity_milli, "reason": why}
-    return Booked(**_once(tx, key, "stock.adjust", request, work))
+    return Booked(**once(tx, key=key, action="stock.adjust", request=request, work=work))
 
 
 def write_off_expired(tx: Transaction) -> tuple[Booked, ...]:
@@ -134,13 +134,15 @@ def write_off_expired(tx: Transaction) -> tuple[Booked, ...]:
     tx.require(MANAGE)
     expired = select(Batch).where(Batch.on_hand_milli > 0, Batch.expires_on < tx.business_date).order_by(Batch.id).with_for_update()
     batches = tx.session.scalars(expired.execution_options(populate_existing=True)).all()
-    wanted = select(Product.service_id, Product.code).where(Product.service_id.in_({batch.service_id for batch in batches}))
-    codes = {service_id: code for service_id, code in tx.session.execute(wanted)}
+    wanted = select(Product.service_id, Product.code).where(Product.service_id.in_([batch.service_id for batch in batches]))
+    codes = dict(tx.session.execute(wanted).tuples().all())
     written_off = []
     for batch in batches:
         gone = batch.on_hand_milli
         book(tx, batch=batch, quantity_milli=-gone, reason=EXPIRY, note=f"expired on {batch.expires_on}")
-        written_off.append(Booked(**_audited(tx, "stock.written_off", codes[batch.service_id], batch, -gone, expires_on=batch.expires_on)))
+        written_off.append(
+            Booked(**_audited(tx, "stock.written_off", codes[batch.service_id], batch, -gone, expires_on=str(batch.expires_on)))
+        )
     return tuple(written_off)
 
 
@@ -149,7 +151,3 @@ def _audited(tx: Transaction, action: str, code: str, batch: Batch, quantity_mil
     told = {"code": code, "lot": batch.lot, "quantity_milli": quantity_milli, "on_hand_milli": batch.on_hand_milli, **more}
     tx.audit(action, "pharmacy_batch", batch.id, **told)
     return asdict(booked)
-
-
-def _once(tx: Transaction, key: str | None, action: str, request: Mapping[str, Any], work: Any) -> Any:
-    return work() if key is None else once(tx, key=key, action=action, request=request, work=work)

@@ -1,4 +1,4 @@
-"""What every act on the stock is made of: find and lock products and batches, take a delivery in, book a move. It checks no permission and audits nothing.
+"""What every act on the stock is made of: lock products and batches, take a delivery in, book a move. Knows no permissions and no audit.
 
 Locks are taken in one order: products by service, then batches by id. Payments lock batches only, also by id.
 """
@@ -7,10 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
-from billing.plugin import Invalid, NotFound, Refused, ServiceFacts, Transaction, find_service, format_quantity
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from billing.plugin import Invalid, NotFound, Refused, ServiceFacts, Transaction, find_service, format_quantity
 from billing_pharmacy.model import RECEIPT, Batch, Move, Product
 from billing_pharmacy.rules import average_cost, is_expired
 
@@ -75,7 +75,8 @@ class Delivery:
     def check(self) -> None:
         """Raise `BadDelivery` unless the values make sense by themselves."""
         if not self.lot or self.lot != self.lot.strip() or len(self.lot) > LONGEST_LOT:
-            raise BadDelivery(f"{self.lot[:40]!r} is no lot: write what is printed on the box, at most {LONGEST_LOT} characters.", lot=self.lot)
+            sentence = f"{self.lot[:40]!r} is no lot: write what is printed on the box, at most {LONGEST_LOT} characters."
+            raise BadDelivery(sentence, lot=self.lot)
         if not 0 < self.quantity_milli <= MOST_MILLI:
             raise BadDelivery(f"Lot {self.lot}: give a quantity above zero, at most {format_quantity(MOST_MILLI)}.", lot=self.lot)
         if self.unit_cost_e4 < 0:
@@ -101,10 +102,12 @@ def lock_lot(tx: Transaction, *, service_code: str, lot: str) -> tuple[Product, 
     """Lock a product and one of its batches. Raises `NoSuchProduct` or `NoSuchLot`."""
     product = lock_products(tx, codes=[service_code]).get(service_code)
     if product is None:
-        raise NoSuchProduct(f"{service_code[:40]!r} is no product of the pharmacy: add it with `billing stock product add`.", product=service_code)
+        sentence = f"{service_code[:40]!r} is no product of the pharmacy: add it with `billing stock product add`."
+        raise NoSuchProduct(sentence, product=service_code)
     batch = lock_batches(tx, products=[product]).get((product.service_id, lot))
     if batch is None:
-        raise NoSuchLot(f"{service_code} has no lot {lot[:40]!r}: `billing stock list --batches` shows them.", product=service_code, lot=lot)
+        sentence = f"{service_code} has no lot {lot[:40]!r}: `billing stock list --batches` shows them."
+        raise NoSuchLot(sentence, product=service_code, lot=lot)
     return product, batch
 
 
@@ -115,15 +118,13 @@ def products_for(tx: Transaction, *, codes: Collection[str]) -> dict[str, Produc
     """
     found = lock_products(tx, codes=codes)
     missing = [code for code in sorted(codes) if code not in found]
-    if not missing:
-        return found
     for code in missing:
-        _make_unless_there(tx, find_service(tx, code))
-    return lock_products(tx, codes=codes)
+        make_product(tx, service=find_service(tx, code))
+    return lock_products(tx, codes=codes) if missing else found
 
 
-def make_product(tx: Transaction, *, service: ServiceFacts, controlled: bool = False, reorder_level_milli: int = 0) -> Product:
-    """Make a product of a service of the pharmacy. Raises `NotOfThePharmacy`."""
+def make_product(tx: Transaction, *, service: ServiceFacts, controlled: bool = False, reorder_level_milli: int = 0) -> Product | None:
+    """Make a product of a service of the pharmacy; None if another unit has made it in this moment. Raises `NotOfThePharmacy`."""
     if service.department != "pharmacy":
         raise NotOfThePharmacy(
             f"{service.code} belongs to the department {service.department}: only services of the pharmacy are kept in stock.",
@@ -138,7 +139,11 @@ def make_product(tx: Transaction, *, service: ServiceFacts, controlled: bool = F
         reorder_level_milli=reorder_level_milli,
         created_at=tx.at,
     )
-    tx.session.add(product)
+    try:
+        with tx.session.begin_nested():
+            tx.session.add(product)
+    except IntegrityError:
+        return None
     return product
 
 
@@ -151,7 +156,7 @@ def receive(
     """
     if is_expired(delivery.expires_on, tx.business_date) and not allow_expired:
         raise ExpiredOnArrival(
-            f"{product.code}, lot {delivery.lot}: it has expired on {delivery.expires_on}. Send it back, or say that it is to be taken in all the same.",
+            f"{product.code}, lot {delivery.lot}: it has expired on {delivery.expires_on}. Send it back, or allow it with --allow-expired.",
             lot=delivery.lot,
             expires_on=delivery.expires_on,
         )
@@ -170,7 +175,7 @@ def receive(
         tx.session.flush()  # its moves refer to it, and need its id
     elif batch.expires_on != delivery.expires_on:
         raise LotHasOtherExpiry(
-            f"{product.code}, lot {batch.lot}: it stands with the expiry {batch.expires_on}, not {delivery.expires_on}. Look at the box again.",
+            f"{product.code}, lot {batch.lot}: it stands with the expiry {batch.expires_on}, not {delivery.expires_on}. Look at the box.",
             lot=batch.lot,
             expires_on=delivery.expires_on,
             known=batch.expires_on,
@@ -209,11 +214,3 @@ def book(tx: Transaction, *, batch: Batch, quantity_milli: int, reason: str, not
             source=source,
         )
     )
-
-
-def _make_unless_there(tx: Transaction, service: ServiceFacts) -> None:
-    try:
-        with tx.session.begin_nested():
-            make_product(tx, service=service)
-    except IntegrityError:
-        return  # another unit has made it since we looked: locking it waits for that one

@@ -4,14 +4,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 
-from billing.plugin import BillingError, Currency, Invalid, Transaction, parse_quantity, parse_unit_price
 from sqlalchemy import select
 
-from billing_pharmacy.model import Move
+from billing.plugin import BillingError, Currency, Invalid, Transaction, find_service, parse_quantity, parse_unit_price
+from billing_pharmacy.model import Move, Product
+from billing_pharmacy.rules import parse_day
 from billing_pharmacy.services import MANAGE
-from billing_pharmacy.shelf import Delivery, lock_batches, products_for, receive
+from billing_pharmacy.shelf import Delivery, lock_batches, lock_products, make_product, receive
 
 COLUMNS = ("service_code", "lot", "expires_on", "quantity", "unit_cost")
 
@@ -43,11 +43,14 @@ def import_stock(tx: Transaction, rows: Iterable[Mapping[str, str | None]], *, a
     """
     tx.require(MANAGE)
     deliveries = _read(rows, tx.clinic.currency)
+    products = _products(tx, deliveries)
     identities = _identities(deliveries)
-    known = _known(tx, identities)
-    fresh = [(at, delivery, source) for at, (delivery, source) in enumerate(zip(deliveries, identities, strict=True), 1) if source not in known]
+    # Looked up behind the products' locks: an import of the same file at the same time is over by now, or waits for this one.
+    known = set(tx.session.scalars(select(Move.source).where(Move.source.in_(identities))))
+    rows_by_source = zip(deliveries, identities, strict=True)
+    fresh = [(at, delivery, source) for at, (delivery, source) in enumerate(rows_by_source, 1) if source not in known]
     if fresh:
-        _receive_all(tx, fresh, allow_expired=allow_expired)
+        _receive_all(tx, products, fresh, allow_expired=allow_expired)
         tx.audit("stock.imported", "pharmacy_move", fresh[0][2], rows=len(deliveries), new=len(fresh))
     return StockImport(new=len(fresh), known=len(deliveries) - len(fresh))
 
@@ -84,23 +87,6 @@ def _delivery(row: Mapping[str, str | None], currency: Currency) -> Delivery:
     return delivery
 
 
-def parse_day(text: str) -> date:
-    """Read "2027-01-31". Raises `BadDay`."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:  # Python reads 20270131 and 2027-W05 as well; a file that mixes them is a mistake
-        raise BadDay(f"{text[:40]!r} is no day: write it like 2027-01-31.", text=text)
-    return day
-
-
-class BadDay(Invalid):
-    """The text is no day. Facts: `text`."""
-
-    code = "bad_day"
-
-
 def _identities(deliveries: Iterable[Delivery]) -> list[str]:
     """Return what tells each row from all others: its content, and which of the rows with that content it is."""
     seen: Counter[Delivery] = Counter()
@@ -112,13 +98,26 @@ def _identities(deliveries: Iterable[Delivery]) -> list[str]:
     return found
 
 
-def _known(tx: Transaction, identities: list[str]) -> set[str]:
-    return set(tx.session.scalars(select(Move.source).where(Move.source.in_(identities))))
-
-
-def _receive_all(tx: Transaction, fresh: list[tuple[int, Delivery, str]], *, allow_expired: bool) -> None:
+def _products(tx: Transaction, deliveries: Iterable[Delivery]) -> dict[str, Product]:
+    first_rows: dict[str, int] = {}
+    for at, delivery in enumerate(deliveries, 1):
+        first_rows.setdefault(delivery.service_code, at)
+    found = lock_products(tx, codes=first_rows)
+    missing = {code: at for code, at in first_rows.items() if code not in found}
     problems: list[str] = []
-    products = products_for(tx, codes={delivery.service_code for _, delivery, _ in fresh})
+    for code, at in missing.items():
+        try:
+            make_product(tx, service=find_service(tx, code))
+        except BillingError as error:
+            problems.append(f"row {at}: {error}")
+    _refuse(problems)
+    return lock_products(tx, codes=first_rows) if missing else found
+
+
+def _receive_all(
+    tx: Transaction, products: Mapping[str, Product], fresh: Iterable[tuple[int, Delivery, str]], *, allow_expired: bool
+) -> None:
+    problems: list[str] = []
     batches = lock_batches(tx, products=products.values())
     for at, delivery, source in fresh:
         product = products[delivery.service_code]

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+
 from billing.plugin import types
 
 revision = "pharmacy_0001"

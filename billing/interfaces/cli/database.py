@@ -1,0 +1,71 @@
+"""`billing init` and `billing db`: the database made and kept at its migrations' heads. Knows no clinic."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from billing.interfaces.cli.console import Console
+
+if TYPE_CHECKING:
+    from billing.migrations import Lineage
+
+
+@click.command()
+@click.pass_obj
+def init(console: Console) -> None:
+    """Make the database with all its tables, and the local operator, who may do everything (and is audited).
+
+    It can be run again: what is there stays.
+    """
+    from billing.services import setup
+
+    upgraded = _upgrade(console)
+    made = console.database.set_up(setup.make_operator)
+    if console.wants_json:
+        console.show({"database": _shown_url(console), "upgraded": upgraded, "operator_made": made})
+        return
+    console.say(f"Database: {_shown_url(console)}")
+    console.say(f"Upgraded: {', '.join(upgraded)}." if upgraded else "Its tables are there and up to date.")
+    console.say(f"{'Made' if made else 'There is'} the local operator ({setup.OPERATOR_LOGIN}).")
+    if made:
+        console.say('Next: billing clinic create --code north --name "North" --currency EUR --time-zone Europe/Berlin')
+
+
+@click.group()
+def db() -> None:
+    """The database's migrations."""
+
+
+@db.command()
+@click.pass_obj
+def upgrade(console: Console) -> None:
+    """Bring the database to what the installed core and plugins need; a second run does nothing."""
+    upgraded = _upgrade(console)
+    console.show({"upgraded": upgraded}) if console.wants_json else console.say(
+        f"Upgraded: {', '.join(upgraded)}." if upgraded else "Everything is up to date."
+    )
+
+
+@db.command()
+@click.pass_obj
+def status(console: Console) -> None:
+    """Show where the core's and each plugin's migrations stand."""
+    from billing import migrations
+
+    found = migrations.status(console.open_database().engine, registry=console.registry)
+    console.show([_row(each) for each in found], columns=["lineage", "current", "head", "up_to_date"])
+
+
+def _upgrade(console: Console) -> list[str]:
+    from billing import migrations
+
+    done = migrations.upgrade(console.settings.database_url, registry=console.registry, settings=console.settings)
+    return [each.name for each in done]
+
+
+def _row(lineage: "Lineage") -> dict[str, object]:
+    return {"lineage": lineage.name, "current": lineage.current, "head": lineage.head, "up_to_date": not lineage.behind}
+
+
+def _shown_url(console: Console) -> str:
+    return console.database.engine.url.render_as_string(hide_password=True)

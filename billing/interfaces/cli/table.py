@@ -1,0 +1,48 @@
+"""The commands of the core: where each is found, and its line in `billing --help`. It imports none of them."""
+
+from dataclasses import dataclass
+
+HERE = "billing.interfaces.cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command that is imported when it is called. `target` is `module:attribute`."""
+
+    section: str
+    target: str
+    help: str
+
+
+SET_UP, DAILY, KEEP = "Set up", "Every day", "Look after"
+FROM_PLUGINS = "From plugins"
+
+
+def _entry(section: str, target: str, help_line: str) -> Entry:
+    return Entry(section, f"{HERE}.{target}", help_line)
+
+
+COMMANDS: dict[str, Entry] = {
+    "init": _entry(SET_UP, "database:init", "Make the database and the local operator."),
+    "clinic": _entry(SET_UP, "clinic:clinic", "Clinics, their policy and the order of their departments."),
+    "staff": _entry(SET_UP, "staff:staff", "Staff, their roles, and providers."),
+    "price": _entry(SET_UP, "price:price", "The price list and its history."),
+    "series": _entry(SET_UP, "series:series", "The numbers of invoices and receipts."),
+    "plugins": _entry(SET_UP, "plugins:plugins", "The plugins: list, enable, disable, settings."),
+    "client": _entry(DAILY, "client:client", "Those who pay."),
+    "patient": _entry(DAILY, "patient:patient", "Those who are cared for."),
+    "consultation": _entry(DAILY, "consultation:consultation", "Visits: plan, open, close, cancel."),
+    "invoice": _entry(DAILY, "invoice:invoice", "Invoices: create, preview, edit, issue, cancel, print."),
+    "pay": _entry(DAILY, "pay:pay", "Take a payment."),
+    "receipt": _entry(DAILY, "receipt:receipt", "Payments that were taken, and their receipts."),
+    "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
+    "doctor": _entry(KEEP, "doctor:doctor", "Check the books against all invariants."),
+    "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade."),
+    "backup": _entry(KEEP, "backup:backup", "Write the whole database to a file."),
+    "restore": _entry(KEEP, "backup:restore", "Read a backup into an empty database."),
+    "export": _entry(KEEP, "export:export", "Lists as CSV files."),
+    "import": _entry(KEEP, "importing:importing", "Records of another system."),
+    "totals": _entry(KEEP, "totals:totals", "Compute the totals of documents in a file."),
+    "demo": _entry(KEEP, "demo:demo", "Build a small clinic and run a day through its till."),
+    "completion": _entry(KEEP, "completion:completion", "Print the completion script of a shell."),
+}

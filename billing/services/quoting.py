@@ -1,0 +1,383 @@
+"""From what is ordered to what it costs: services and free text, plugins' prices, totals. Writes nothing and takes no number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Text, bindparam, select
+
+from billing import registry
+from billing.changes.kernel import violation
+from billing.errors import Conflict, Invalid, NotFound, PluginViolation, Refused
+from billing.facts import Allowance, Charge, PatientFacts, Price, QuotedLine, QuotingClinic
+from billing.model import CLINIC, Consultation, Membership, Patient, Service, canonical_json, new_id
+from billing.model.lists import ids, texts
+from billing.model.types import IdType
+from billing.money import check_amount, check_quantity, check_unit_price, format_amount
+from billing.registry import Plugin
+from billing.rules.texts import check_text
+from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, check_invoice_totals, compute_totals
+from billing.services.acting import by_plugin, facts_for, item_rows, known_of, need_calls
+from billing.transaction import Transaction
+from billing.trips import Query, Row
+
+MOST_ITEMS = 10_000
+UNTAXED = TaxGroup("O", 0)
+"""The tax of what has none named: outside the scope of tax."""
+
+
+class NoItems(Invalid):
+    """An invoice has no items, or too many. Facts: `items`."""
+
+    code = "bad_item_count"
+
+
+class BadItem(Invalid):
+    """An item is neither a service nor a free text, or both. Facts: `position`."""
+
+    code = "bad_item"
+
+
+class UnknownService(NotFound):
+    """There is no such service on the price list. Facts: `service`."""
+
+    code = "unknown_service"
+
+
+class ServiceRetired(Refused):
+    """The service is not sold any more. Facts: `service`."""
+
+    code = "service_retired"
+
+
+class UnknownPatient(NotFound):
+    """There is no such patient in this clinic. Facts: `patient`."""
+
+    code = "unknown_patient"
+
+
+class UnknownProvider(NotFound):
+    """There is no such provider in this clinic. Facts: `provider`."""
+
+    code = "unknown_provider"
+
+
+class UnknownConsultation(NotFound):
+    """There is no such consultation of this patient. Facts: `consultation`."""
+
+    code = "unknown_consultation"
+
+
+class TotalDiffers(Conflict):
+    """The total is not the expected one: look at the invoice again. Facts: `total_minor`, `expected_minor`."""
+
+    code = "total_differs"
+
+
+Reason = tuple[int, str]
+"""An amount in minor units, above zero, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item to bill: a service by its code, or a free text with department and price (permission `invoices.free_text`).
+
+    `unit_price_e4` for a service is another price than the list's (permission `prices.override`).
+    """
+
+    code: str | None = None
+    quantity_milli: int = 1000
+    description: str | None = None
+    department: str | None = None
+    unit_price_e4: int | None = None
+    tax: TaxGroup | None = None
+    allowances: tuple[Reason, ...] = ()
+    charges: tuple[Reason, ...] = ()
+    provider_id: str | None = None
+    source: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAdjustment:
+    """A discount or charge on the whole document. Without a tax it falls on the only group of the items."""
+
+    charge: bool
+    amount_minor: int
+    reason: str
+    tax: TaxGroup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """An allowance or charge as it is stored: on an item (by position) or, without one, on the document."""
+
+    charge: bool
+    amount_minor: int
+    reason: str
+    tax: TaxGroup
+    position: int | None = None
+    plugin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedItem:
+    """An item with its price, before totals."""
+
+    id: str
+    position: int
+    department: str
+    service_id: str | None
+    code: str
+    description: str
+    unit: str
+    quantity_milli: int
+    unit_price_e4: int
+    price_reason: str
+    person_price: bool
+    tax: TaxGroup
+    provider_id: str | None
+    source: str | None
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """Everything about an invoice but its number: patient, items, reductions and totals."""
+
+    patient: PatientFacts
+    consultation_id: str | None
+    provider_id: str | None
+    items: tuple[QuotedItem, ...]
+    reductions: tuple[Reduction, ...]
+    totals: Totals
+
+
+_PATIENT = Query(
+    select(Patient.id, Patient.client_id, Patient.kind, Patient.sex, Patient.birth_date, Patient.species, Patient.breed).where(
+        Patient.clinic_id == CLINIC, Patient.id == bindparam("patient_id", type_=IdType())
+    )
+)
+_SERVICES = Query(select(*Service.__table__.columns).where(Service.clinic_id == CLINIC, Service.code.op("IN")(texts("codes"))))
+_PROVIDERS = Query(
+    select(Membership.id).where(Membership.clinic_id == CLINIC, Membership.provider, Membership.id.op("IN")(ids("providers")))
+)
+_CONSULTATION = Query(
+    select(Consultation.id, Consultation.patient_id, Consultation.provider_id, Consultation.kind, Consultation.status).where(
+        Consultation.clinic_id == CLINIC, Consultation.id == bindparam("consultation_id", type_=IdType())
+    )
+)
+
+
+def quote(
+    tx: Transaction,
+    *,
+    patient_id: str,
+    items: Sequence[NewItem],
+    adjustments: Sequence[NewAdjustment] = (),
+    consultation_id: str | None = None,
+    provider_id: str | None = None,
+    rounding: str | None = None,
+    prices_include_tax: bool | None = None,
+) -> Quotation:
+    """Price the items and compute all totals, as the clinic rounds (or as given, for a draft that was made before a change of policy).
+
+    Raises what is wrong with an item, naming its position, and what a plugin refuses with.
+    """
+    if not 1 <= len(items) <= MOST_ITEMS:
+        raise NoItems(f"An invoice has 1 to {MOST_ITEMS} items, not {len(items)}.", items=len(items))
+    codes = sorted({item.code for item in items if item.code is not None})
+    named = sorted({each for each in (provider_id, *(item.provider_id for item in items)) if each})
+    patients, services, providers, consultations = tx.trip(
+        (_PATIENT, {"patient_id": patient_id}),
+        (_SERVICES, {"codes": canonical_json(codes)}),
+        (_PROVIDERS, {"providers": canonical_json(named)}),
+        (_CONSULTATION, {"consultation_id": consultation_id}),
+    )
+    if not patients:
+        raise UnknownPatient(f"There is no patient {patient_id!r} in this clinic.", patient=patient_id)
+    if missing := sorted(set(named) - {row.id for row in providers}):
+        raise UnknownProvider(f"There is no provider {missing[0]!r} in this clinic.", provider=missing[0])
+    patient = PatientFacts(*patients[0])
+    visit = _visit(consultations, consultation_id, patient)
+    provider = provider_id or (visit.provider_id if visit else None)
+    by_code = {row.code: row for row in services}
+    quoted = [_priced(tx, item, position, by_code, provider) for position, item in enumerate(items, start=1)]
+    quoted, reductions = _ask_plugins(tx, quoted, patient, visit.kind if visit else None)
+    reductions += [
+        Reduction(charge, check_amount(amount), check_text(reason, "The reason"), quoted[position].tax, position + 1)
+        for position, item in enumerate(items)
+        for charge, amount, reason in [*((False, *each) for each in item.allowances), *((True, *each) for each in item.charges)]
+    ]
+    reductions += [_on_document(each, quoted) for each in adjustments]
+    totals = _totals(
+        quoted,
+        reductions,
+        rounding=Rounding(rounding or tx.clinic.rounding),
+        prices_include_tax=tx.clinic.prices_include_tax if prices_include_tax is None else prices_include_tax,
+    )
+    return Quotation(patient, consultation_id, provider, tuple(quoted), tuple(reductions), totals)
+
+
+def check_expected(tx: Transaction, quotation: Quotation, expected_minor: int | None) -> None:
+    """Raise `TotalDiffers` with the true total unless it is as expected (None expects nothing)."""
+    total = quotation.totals.gross_total_minor
+    if expected_minor is not None and expected_minor != total:
+        shown = format_amount(total, tx.clinic.currency)
+        raise TotalDiffers(
+            f"The total is {shown} {tx.clinic.currency.code}, not {format_amount(expected_minor, tx.clinic.currency)}.",
+            total_minor=total,
+            total=shown,
+            expected_minor=expected_minor,
+        )
+
+
+def _visit(rows: Sequence[Row], consultation_id: str | None, patient: PatientFacts) -> Row | None:
+    if consultation_id is None:
+        return None
+    if not rows or rows[0].patient_id != patient.id or rows[0].status == "cancelled":
+        raise UnknownConsultation(f"This patient has no live consultation {consultation_id!r}.", consultation=consultation_id)
+    return rows[0]
+
+
+def _priced(tx: Transaction, item: NewItem, position: int, services: Mapping[str, Row], provider_id: str | None) -> QuotedItem:
+    check_quantity(item.quantity_milli)
+    if item.quantity_milli <= 0:
+        raise BadItem(f"Item {position}: the quantity must be above zero.", position=position)
+    for amount, _ in (*item.allowances, *item.charges):
+        if check_amount(amount) <= 0:
+            raise BadItem(f"Item {position}: an allowance or a charge must be above zero.", position=position)
+    service = _service(item, position, services)
+    if item.unit_price_e4 is not None:
+        check_unit_price(item.unit_price_e4)
+        if item.unit_price_e4 < 0:
+            raise BadItem(f"Item {position}: the price can't be negative.", position=position)
+    if service is None:
+        tx.require("invoices.free_text")
+        if item.department is None or not item.description or item.unit_price_e4 is None:
+            raise BadItem(f"Item {position}: a free text needs a department, a description and a price.", position=position)
+        code, unit, listed, tax = "", "", item.unit_price_e4, item.tax or UNTAXED
+    else:
+        if item.department not in (None, service.department) or item.tax is not None:
+            raise BadItem(f"Item {position}: department and tax of {service.code} come from the price list.", position=position)
+        if item.unit_price_e4 is not None:
+            tx.require("prices.override")
+        code, unit, listed = service.code, service.unit, service.unit_price_e4
+        tax = TaxGroup(service.tax_category, service.tax_rate_bp)
+    by_person = item.unit_price_e4 is not None
+    return QuotedItem(
+        id=new_id(),
+        position=position,
+        department=service.department if service else str(item.department),
+        service_id=service.id if service else None,
+        code=code,
+        description=check_text(item.description or service.description, f"Item {position}: the description", longest=500),  # type: ignore[union-attr]
+        unit=unit,
+        quantity_milli=item.quantity_milli,
+        unit_price_e4=item.unit_price_e4 if item.unit_price_e4 is not None else listed,
+        price_reason="",
+        person_price=by_person,
+        tax=tax,
+        provider_id=item.provider_id or provider_id,
+        source=check_text(item.source, f"Item {position}: the source") if item.source else None,
+        given=item.given,
+    )
+
+
+def _service(item: NewItem, position: int, services: Mapping[str, Row]) -> Row | None:
+    if item.code is None:
+        return None
+    if item.code not in services:
+        raise UnknownService(
+            f"Item {position}: there is no service {item.code[:60]!r} on the price list.", service=item.code, position=position
+        )
+    if not services[item.code].active:
+        raise ServiceRetired(f"Item {position}: {item.code} is retired: choose another service.", service=item.code, position=position)
+    return services[item.code]
+
+
+def _ask_plugins(
+    tx: Transaction, quoted: Sequence[QuotedItem], patient: PatientFacts, visit: str | None
+) -> tuple[list[QuotedItem], list[Reduction]]:
+    owners = by_plugin(tx, quoted)
+    asked = [plugin for plugin, _ in owners.values() if registry.of(tx).listens(plugin, "quote_lines")]
+    result = {item.position: item for item in quoted}
+    reductions: list[Reduction] = []
+    calls = need_calls(tx, asked, "quoting", rows=canonical_json(item_rows(quoted, patient)))
+    found = tx.trip(*(call for _, call in calls)) if calls else []
+    clinic = QuotingClinic(tx.clinic_id, tx.clinic.currency, tx.business_date, tx.at)
+    for plugin in asked:
+        own = owners[plugin.name][1]
+        lines = tuple(_line(item, patient, visit) for item in own)
+        answers = registry.of(tx).quote_lines(plugin, facts_for(tx, plugin, clinic), lines, known_of(plugin, calls, found))
+        _take_answers(plugin, {item.position for item in own}, answers, result, reductions)
+    return [result[item.position] for item in quoted], reductions
+
+
+def _take_answers(
+    plugin: Plugin, own: set[int], answers: Sequence[Any], result: dict[int, QuotedItem], reductions: list[Reduction]
+) -> None:
+    for answer in answers:
+        if not isinstance(answer, (Price, Allowance, Charge)) or answer.position not in own or not isinstance(answer.reason, str):
+            raise _bad_quote(plugin, f"it answered {type(answer).__name__} for a line that is not its own, or without a reason")
+        item = result[answer.position]
+        if isinstance(answer, Price):
+            if type(answer.unit_price_e4) is not int or answer.unit_price_e4 < 0:
+                raise _bad_quote(plugin, f"its price for {item.code} is no amount")
+            if not item.person_price:
+                result[answer.position] = replace(item, unit_price_e4=check_unit_price(answer.unit_price_e4), price_reason=answer.reason)
+        elif type(answer.amount_minor) is not int or answer.amount_minor < 0:
+            raise _bad_quote(plugin, f"its allowance or charge for {item.code} is no amount")
+        elif answer.amount_minor:
+            is_charge = isinstance(answer, Charge)
+            reductions.append(Reduction(is_charge, check_amount(answer.amount_minor), answer.reason, item.tax, item.position, plugin.name))
+
+
+def _bad_quote(plugin: Plugin, reason: str) -> PluginViolation:
+    return violation(plugin.name, "quote_lines", reason)
+
+
+def _on_document(adjustment: NewAdjustment, quoted: Sequence[QuotedItem]) -> Reduction:
+    groups = sorted({item.tax for item in quoted})
+    if adjustment.tax is None and len(groups) > 1:
+        named = ", ".join(map(str, groups))
+        raise BadItem(f"The items have several tax groups ({named}): say on which one the discount or charge falls.", position=None)
+    if check_amount(adjustment.amount_minor) <= 0:
+        raise BadItem("A discount or charge must be above zero.", position=None)
+    reason = check_text(adjustment.reason, "The reason of the discount or charge")
+    return Reduction(adjustment.charge, adjustment.amount_minor, reason, adjustment.tax or groups[0])
+
+
+def _totals(quoted: Sequence[QuotedItem], reductions: Sequence[Reduction], *, rounding: Rounding, prices_include_tax: bool) -> Totals:
+    off: dict[tuple[int, bool], int] = {}
+    for each in reductions:
+        if each.position is not None:
+            off[each.position, each.charge] = off.get((each.position, each.charge), 0) + each.amount_minor
+    lines = [
+        Line(
+            quantity_milli=item.quantity_milli,
+            unit_price_e4=item.unit_price_e4,
+            tax=item.tax,
+            allowance_minor=off.get((item.position, False), 0),
+            charge_minor=off.get((item.position, True), 0),
+        )
+        for item in quoted
+    ]
+    document = [Adjustment(each.charge, each.amount_minor, each.tax) for each in reductions if each.position is None]
+    totals = compute_totals(lines, document, rounding=rounding, prices_include_tax=prices_include_tax)
+    check_invoice_totals(totals, lines)
+    return totals
+
+
+def _line(item: QuotedItem, patient: PatientFacts, visit: str | None) -> QuotedLine:
+    return QuotedLine(
+        position=item.position,
+        department=item.department,
+        code=item.code,
+        service_id=item.service_id,
+        quantity_milli=item.quantity_milli,
+        unit_price_e4=item.unit_price_e4,
+        patient=patient,
+        provider_id=item.provider_id,
+        visit=visit,
+    )

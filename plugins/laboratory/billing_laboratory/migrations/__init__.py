@@ -1,0 +1,1 @@
+"""The laboratory's Alembic versions, one lineage of its own."""
