@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from billing import clock
@@ -186,6 +186,8 @@ class Database:
             raise (_Again(unknown) if tx.repeatable else unknown) from error
 
     def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, StatementError) and isinstance(error.orig, BillingError):
+            return error.orig  # raised while a value was prepared; SQLAlchemy has wrapped it
         if isinstance(error, BillingError) or not is_database_error(error):
             return error
         if sqlstate(error) in RETRYABLE:

@@ -1,6 +1,7 @@
 """Column types that hold exactly on SQLite (STRICT tables) and PostgreSQL what the house counts in. Know nothing of tables."""
 
 import json
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -10,10 +11,29 @@ from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from uuid_utils import uuid7
 
+from billing.errors import NotFound
+
 
 def new_id() -> str:
     """Return a new id: a UUIDv7, time-ordered, as canonical text."""
     return str(uuid7())
+
+
+NIL_ID = "00000000-0000-0000-0000-000000000000"
+"""The id that no row has."""
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class MalformedId(NotFound):
+    """What was given as an id is none, so nothing has it. Facts: `id`."""
+
+    code = "not_found"
+
+
+def is_id(text: str) -> bool:
+    """Say whether the text has the form of an id."""
+    return _ID.fullmatch(text) is not None
 
 
 class IdType(TypeDecorator[str]):
@@ -25,6 +45,13 @@ class IdType(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type of the dialect."""
         return dialect.type_descriptor(UUID(as_uuid=False) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Refuse what can't be an id in the words for one that does not exist: PostgreSQL would call it a syntax error."""
+        del dialect
+        if value is not None and not is_id(value):
+            raise MalformedId(f"There is nothing with the id {value[:60]!r} in this clinic.", id=value)
+        return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
         """Return text, whatever the driver made of it."""

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select
 
 from billing.errors import NotFound
 from billing.model import CLINIC, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff
+from billing.model.types import NIL_ID
 from billing.money import Currency, currency
 from billing.trips import Query, Trips
 
@@ -84,7 +85,7 @@ class Actor:
     operator: bool = False
 
 
-NOBODY = Actor(id="00000000-0000-0000-0000-000000000000", login="", name="", role="", permissions=frozenset())
+NOBODY = Actor(id=NIL_ID, login="", name="", role="", permissions=frozenset())
 """Who acts before anybody exists."""
 
 Permissions = Callable[[str, Mapping[str, Any], Collection[str]], frozenset[str]]

@@ -40,6 +40,7 @@ class Console:
         self._settings: Settings | None = None
         self._registry: Registry | None = None
         self._database: Database | None = None
+        self._checked = False
         self._warned: set[str] = set()
 
     def choose(self, name: str, value: Any) -> None:
@@ -79,16 +80,25 @@ class Console:
     @property
     def database(self) -> "Database":
         """The database, at its migrations' heads. Raises `Misconfigured` errors that say what to run."""
-        if self._database is None:
+        opened = self.open_database()
+        if not self._checked:
             from billing import migrations
+
+            migrations.require_current(opened.engine, registry=self.registry)
+            self._checked = True
+        return opened
+
+    def open_database(self) -> "Database":
+        """Return the database as it is, migrated or not. Raises `NoDatabase`, `BadDatabaseUrl`."""
+        if self._database is None:
             from billing.database import Database
 
             url = self.settings.database_url
             _require_file(url)
             names = [plugin.name for plugin in self.registry.plugins]
-            opened = Database(url, plugins=self.registry, permissions=self.registry.permissions_of, names=names, settings=self.settings)
-            migrations.require_current(opened.engine, registry=self.registry)
-            self._database = opened
+            self._database = Database(
+                url, plugins=self.registry, permissions=self.registry.permissions_of, names=names, settings=self.settings
+            )
         return self._database
 
     @property

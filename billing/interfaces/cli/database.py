@@ -41,9 +41,9 @@ def db() -> None:
 def upgrade(console: Console) -> None:
     """Bring the database to what the installed core and plugins need; a second run does nothing."""
     upgraded = _upgrade(console)
-    console.show({"upgraded": upgraded}) if console.wants_json else console.say(
-        f"Upgraded: {', '.join(upgraded)}." if upgraded else "Everything is up to date."
-    )
+    if console.wants_json:
+        console.show({"upgraded": upgraded})
+    console.say(f"Upgraded: {', '.join(upgraded)}." if upgraded else "Everything is up to date.")
 
 
 @db.command()

@@ -101,7 +101,3 @@ def list_options(command: F) -> F:
     command = click.option("--all", "everything", is_flag=True, help="All of them, in any number.")(command)
     return click.option("--limit", type=click.IntRange(1, 500), default=LATEST, show_default=True, help="At most so many.")(command)
 
-
-def day_of(value: date | None) -> date | None:
-    """Return the day."""
-    return value

@@ -84,7 +84,7 @@ def receive_order(tx: Transaction, *, order_id: str) -> None:
 
 
 def enter_result(tx: Transaction, *, order_id: str, analyte_code: str, value: str, measured_at: datetime | None = None) -> None:
-    """Write down what was measured (now, unless said otherwise), to be verified by somebody else. Until then it may be entered again.
+    """Write down what was measured (now, unless it is said or known), to be verified by somebody else. Until then it may be entered again.
 
     Raises `OrderState` before the specimen was taken, `NotInOrder`, `AlreadyFinal`, and `UnreadableValue`.
     """
@@ -97,7 +97,7 @@ def enter_result(tx: Transaction, *, order_id: str, analyte_code: str, value: st
             f"{analyte.name} is verified: correct it with `billing lab amend`, giving a reason.", order=order.id, loinc=analyte.loinc
         )
     result.value = read_value(value, kind=analyte.value_kind, decimals=analyte.decimals)
-    result.status, result.measured_at = str(ResultStatus.PRELIMINARY), measured_at or tx.at
+    result.status, result.measured_at = str(ResultStatus.PRELIMINARY), measured_at or result.measured_at or tx.at
     result.entered_by, result.entered_at = tx.actor.id, tx.at
     _settle(tx, order)
     tx.audit("lab.result.entered", "lab_result", result.id, order=order.id, loinc=analyte.loinc)
@@ -160,7 +160,7 @@ def amend_result(tx: Transaction, *, order_id: str, analyte_code: str, value: st
         flag="",
         range_text="",
         reason=why,
-        measured_at=tx.at,
+        measured_at=current.measured_at,
         entered_by=tx.actor.id,
         entered_at=tx.at,
         supersedes_id=current.id,

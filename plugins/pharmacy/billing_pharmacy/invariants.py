@@ -8,12 +8,7 @@ from billing_pharmacy.model import DISPENSED, RETURN, SALE, Batch, Move, Reserva
 # Cast back, because PostgreSQL sums BIGINT to NUMERIC.
 _SUM = cast(func.sum(Move.quantity_milli), types.WholeType())
 
-_MOVED = (
-    select(Move.batch_id, _SUM.label("moved_milli"))
-    .where(Move.clinic_id == CLINIC)
-    .group_by(Move.batch_id)
-    .subquery("moved")
-)
+_MOVED = select(Move.batch_id, _SUM.label("moved_milli")).where(Move.clinic_id == CLINIC).group_by(Move.batch_id).subquery("moved")
 
 # By booking order, not by business date: an import books old days late, so by date a batch may have been sold before it "came in".
 # Ids are made while the batch is locked and grow with time, so their order is the order in which the moves were booked.

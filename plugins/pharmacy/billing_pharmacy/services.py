@@ -8,7 +8,18 @@ from sqlalchemy import select
 
 from billing.plugin import Conflict, Invalid, Transaction, find_service, format_quantity, once
 from billing_pharmacy.model import ADJUSTMENT, EXPIRY, Batch, Product
-from billing_pharmacy.shelf import MOST_MILLI, Delivery, book, lock_batches, lock_lot, lock_products, make_product, products_for, receive
+from billing_pharmacy.shelf import (
+    MOST_MILLI,
+    Delivery,
+    lock_batches,
+    lock_lot,
+    lock_products,
+    lot_for,
+    make_product,
+    move,
+    products_for,
+    take_in,
+)
 
 READ = "stock.read"
 MANAGE = "stock.manage"
@@ -102,7 +113,9 @@ def receive_stock(
     def work() -> dict[str, Any]:
         product = products_for(tx, codes=[service_code])[service_code]
         standing = lock_batches(tx, products=[product]).get((product.service_id, lot))
-        batch = receive(tx, product=product, batch=standing, delivery=delivery, allow_expired=allow_expired)
+        batch = lot_for(tx, product=product, standing=standing, delivery=delivery, allow_expired=allow_expired)
+        tx.session.add(batch)
+        tx.session.add(take_in(tx, batch=batch, delivery=delivery))  # asking for the session has sent the batch, to which its moves refer
         return _audited(tx, "stock.received", product.code, batch, quantity_milli, expires_on=str(expires_on), unit_cost_e4=unit_cost_e4)
 
     return Booked(**once(tx, key=key, action="stock.receive", request=asdict(delivery), work=work))
@@ -122,7 +135,7 @@ def adjust_stock(tx: Transaction, *, service_code: str, lot: str, quantity_milli
 
     def work() -> dict[str, Any]:
         product, batch = lock_lot(tx, service_code=service_code, lot=lot)
-        book(tx, batch=batch, quantity_milli=quantity_milli, reason=ADJUSTMENT, note=why)
+        tx.session.add(move(tx, batch=batch, quantity_milli=quantity_milli, reason=ADJUSTMENT, note=why))
         return _audited(tx, "stock.adjusted", product.code, batch, quantity_milli, reason=why)
 
     request = {"service_code": service_code, "lot": lot, "quantity_milli": quantity_milli, "reason": why}
@@ -136,13 +149,14 @@ def write_off_expired(tx: Transaction) -> tuple[Booked, ...]:
     batches = tx.session.scalars(expired.execution_options(populate_existing=True)).all()
     wanted = select(Product.service_id, Product.code).where(Product.service_id.in_([batch.service_id for batch in batches]))
     codes = dict(tx.session.execute(wanted).tuples().all())
-    written_off = []
+    moves, written_off = [], []
     for batch in batches:
         gone = batch.on_hand_milli
-        book(tx, batch=batch, quantity_milli=-gone, reason=EXPIRY, note=f"expired on {batch.expires_on}")
+        moves.append(move(tx, batch=batch, quantity_milli=-gone, reason=EXPIRY, note=f"expired on {batch.expires_on}"))
         written_off.append(
             Booked(**_audited(tx, "stock.written_off", codes[batch.service_id], batch, -gone, expires_on=str(batch.expires_on)))
         )
+    tx.session.add_all(moves)
     return tuple(written_off)
 
 

@@ -1,4 +1,4 @@
-"""What every act on the stock is made of: lock products and batches, take a delivery in, book a move. Knows no permissions and no audit.
+"""What every act on the stock is made of: lock products and batches, take in, move. Knows no permissions and no audit.
 
 Locks are taken in one order: products by service, then batches by id. Payments lock batches only, also by id.
 """
@@ -10,7 +10,7 @@ from datetime import date
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from billing.plugin import Invalid, NotFound, Refused, ServiceFacts, Transaction, find_service, format_quantity
+from billing.plugin import Invalid, NotFound, Refused, ServiceFacts, Transaction, find_service, format_quantity, new_id
 from billing_pharmacy.model import RECEIPT, Batch, Move, Product
 from billing_pharmacy.rules import average_cost, is_expired
 
@@ -147,10 +147,8 @@ def make_product(tx: Transaction, *, service: ServiceFacts, controlled: bool = F
     return product
 
 
-def receive(
-    tx: Transaction, *, product: Product, batch: Batch | None, delivery: Delivery, allow_expired: bool = False, source: str | None = None
-) -> Batch:
-    """Take a delivery in: onto `batch`, the lot as it stands and is locked, or as a new one. Return the batch.
+def lot_for(tx: Transaction, *, product: Product, standing: Batch | None, delivery: Delivery, allow_expired: bool) -> Batch:
+    """Return the batch that a delivery goes to: the lot as it stands and is locked, or a new one without stock, for the caller to add.
 
     Raises `ExpiredOnArrival` (unless allowed) and `LotHasOtherExpiry`.
     """
@@ -160,8 +158,9 @@ def receive(
             lot=delivery.lot,
             expires_on=delivery.expires_on,
         )
-    if batch is None:
-        batch = Batch(
+    if standing is None:
+        return Batch(
+            id=new_id(),
             service_id=product.service_id,
             lot=delivery.lot,
             expires_on=delivery.expires_on,
@@ -171,27 +170,32 @@ def receive(
             blocked_reason=None,
             received_at=tx.at,
         )
-        tx.session.add(batch)
-        tx.session.flush()  # its moves refer to it, and need its id
-    elif batch.expires_on != delivery.expires_on:
+    if standing.expires_on != delivery.expires_on:
         raise LotHasOtherExpiry(
-            f"{product.code}, lot {batch.lot}: it stands with the expiry {batch.expires_on}, not {delivery.expires_on}. Look at the box.",
-            lot=batch.lot,
+            f"{product.code}, lot {standing.lot}: it stands with the expiry {standing.expires_on}, not {delivery.expires_on}. Look at the box.",
+            lot=standing.lot,
             expires_on=delivery.expires_on,
-            known=batch.expires_on,
+            known=standing.expires_on,
         )
+    return standing
+
+
+def take_in(tx: Transaction, *, batch: Batch, delivery: Delivery, source: str | None = None) -> Move:
+    """Put a delivery into its batch and return the move, for the caller to add."""
     batch.unit_cost_e4 = average_cost(
         on_hand_milli=batch.on_hand_milli,
         cost_e4=batch.unit_cost_e4,
         received_milli=delivery.quantity_milli,
         received_cost_e4=delivery.unit_cost_e4,
     )
-    book(tx, batch=batch, quantity_milli=delivery.quantity_milli, reason=RECEIPT, source=source)
-    return batch
+    return move(tx, batch=batch, quantity_milli=delivery.quantity_milli, reason=RECEIPT, source=source)
 
 
-def book(tx: Transaction, *, batch: Batch, quantity_milli: int, reason: str, note: str = "", source: str | None = None) -> None:
-    """Move a quantity (thousandths, negative for what leaves) of a locked batch. Raises `NotEnoughInLot`."""
+def move(tx: Transaction, *, batch: Batch, quantity_milli: int, reason: str, note: str = "", source: str | None = None) -> Move:
+    """Change what a locked batch holds (thousandths, negative for what leaves) and return the move, for the caller to add.
+
+    Raises `NotEnoughInLot`.
+    """
     if batch.on_hand_milli + quantity_milli < 0:
         raise NotEnoughInLot(
             f"Lot {batch.lot}: {format_quantity(-quantity_milli)} can't leave, {format_quantity(batch.on_hand_milli)} are left.",
@@ -200,17 +204,16 @@ def book(tx: Transaction, *, batch: Batch, quantity_milli: int, reason: str, not
             left_milli=batch.on_hand_milli,
         )
     batch.on_hand_milli += quantity_milli
-    tx.session.add(
-        Move(
-            batch_id=batch.id,
-            quantity_milli=quantity_milli,
-            reason=reason,
-            item_id=None,
-            action_id=None,
-            business_date=tx.business_date,
-            at=tx.at,
-            actor_id=tx.actor.id,
-            note=note,
-            source=source,
-        )
+    return Move(
+        id=new_id(),
+        batch_id=batch.id,
+        quantity_milli=quantity_milli,
+        reason=reason,
+        item_id=None,
+        action_id=None,
+        business_date=tx.business_date,
+        at=tx.at,
+        actor_id=tx.actor.id,
+        note=note,
+        source=source,
     )

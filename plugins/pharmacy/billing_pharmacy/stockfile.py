@@ -11,7 +11,7 @@ from billing.plugin import BillingError, Currency, Invalid, Transaction, find_se
 from billing_pharmacy.model import Move, Product
 from billing_pharmacy.rules import parse_day
 from billing_pharmacy.services import MANAGE
-from billing_pharmacy.shelf import Delivery, lock_batches, lock_products, make_product, receive
+from billing_pharmacy.shelf import Delivery, lock_batches, lock_products, lot_for, make_product, take_in
 
 COLUMNS = ("service_code", "lot", "expires_on", "quantity", "unit_cost")
 
@@ -119,16 +119,20 @@ def _receive_all(
 ) -> None:
     problems: list[str] = []
     batches = lock_batches(tx, products=products.values())
-    for at, delivery, source in fresh:
+    for at, delivery, _ in fresh:
         product = products[delivery.service_code]
         place = (product.service_id, delivery.lot)
         try:
-            batches[place] = receive(
-                tx, product=product, batch=batches.get(place), delivery=delivery, allow_expired=allow_expired, source=source
-            )
+            standing = batches.get(place)
+            batches[place] = lot_for(tx, product=product, standing=standing, delivery=delivery, allow_expired=allow_expired)
         except BillingError as error:
             problems.append(f"row {at}: {error}")
     _refuse(problems)
+    session = tx.session  # asked for once: each time it sends what is waiting
+    session.add_all(batches.values())
+    session.flush()  # the moves refer to the new batches
+    places = [(products[delivery.service_code].service_id, delivery.lot) for _, delivery, _ in fresh]
+    session.add_all([take_in(tx, batch=batches[place], delivery=row[1], source=row[2]) for place, row in zip(places, fresh, strict=True)])
 
 
 def _refuse(problems: list[str]) -> None:
