@@ -163,10 +163,8 @@ class Database:
 
     def _check_boundary(self, connection: Connection, transaction: Any) -> None:
         driver: Any = connection.connection.driver_connection
-        if isinstance(driver, sqlite3.Connection):
-            alive = driver.in_transaction
-        else:
-            alive = driver.info.transaction_status.name == "INTRANS"
+        on_sqlite = isinstance(driver, sqlite3.Connection)
+        alive = driver.in_transaction if on_sqlite else driver.info.transaction_status.name == "INTRANS"
         if not (alive and transaction.is_active and connection.get_transaction() is transaction):
             raise PluginViolation(
                 "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"
@@ -204,7 +202,7 @@ class Database:
             )
 
 
-class _Again(Exception):  # noqa: N818 - a signal, never shown
+class _Again(Exception):
     """The unit may be run again; `error` is what to say when it can't."""
 
     def __init__(self, error: BillingError) -> None:
@@ -223,7 +221,7 @@ class _UnitSession(Session):
         """Refuse."""
         raise _own_end("rollback")
 
-    def begin(self, nested: bool = False) -> Any:
+    def begin(self, nested: bool = False) -> Any:  # noqa: FBT001, FBT002 - the session's own signature
         """Allow a savepoint; refuse a transaction."""
         if not nested:
             raise _own_end("begin")

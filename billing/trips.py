@@ -132,7 +132,7 @@ class PostgresTrips:
     dialect = "postgresql"
 
     def __init__(self, driver: Any) -> None:
-        from psycopg import RawCursor  # noqa: PLC0415 - SQLite installations need no psycopg
+        from psycopg import RawCursor
 
         self._driver = driver
         self._cursor = RawCursor

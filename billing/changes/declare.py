@@ -39,7 +39,7 @@ class Invariant:
 
     name: str
     sentence: str
-    violations: Select[Any]
+    violations: Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def _read_postgresql(state: str | None, message: str) -> tuple[str, str | None]:
         return {"pk": "unique", "uq": "unique", "fk": "foreign", "ck": "check"}.get(named.group(1)[:2], "other"), named.group(1)
     if state in _BUSY:
         return "busy", None
-    return ("value", None) if state is not None and state.startswith("22") or "NUL" in message else ("other", None)
+    return ("value", None) if (state is not None and state.startswith("22")) or "NUL" in message else ("other", None)
 
 
 def row_changed(table: str, plugins: frozenset[str]) -> BillingError:

@@ -59,7 +59,7 @@ class Need:
     Read all rows that could be chosen from; a choice cut to "just enough" in the statement that locks is stale when it wakes.
     """
 
-    def __init__(self, statement: Select[Any], *, lock: type[Any] | None = None, of: str = "paying") -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]], *, lock: type[Any] | None = None, of: str = "paying") -> None:
         if of not in SOURCES:
             raise ValueError(f"a need is of one of {', '.join(SOURCES)}, not of {of!r}")
         if lock is not None:
@@ -140,7 +140,7 @@ def _rows_of_json(of: str, dialect: str) -> TextClause:
     columns = SOURCES[of].columns
     if dialect == "sqlite":
         parts = ", ".join(f"json_extract(value, '$.{each.name}') AS {each.name}" for each in columns)
-        return text(f"SELECT {parts} FROM json_each(:rows)")  # noqa: S608 - names of our own columns
+        return text(f"SELECT {parts} FROM json_each(:rows)")
     types = ", ".join(f"{each.name} {each.type.compile(DIALECTS[dialect])}" for each in columns)
     names = ", ".join(each.name for each in columns)
-    return text(f"SELECT {names} FROM json_to_recordset(CAST(:rows AS json)) AS given({types})")  # noqa: S608 - names of our own columns
+    return text(f"SELECT {names} FROM json_to_recordset(CAST(:rows AS json)) AS given({types})")

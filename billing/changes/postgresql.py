@@ -57,7 +57,7 @@ def _delete(clinic_id: str, write: DeleteRows) -> Call:
     names = list(write.keys[0])
     source = composed.arrays(write.table, names, write.keys)
     same = " AND ".join(f"t.{name} = u.{name}" for name in names)
-    text = f"DELETE FROM {write.table.name} AS t USING {source} WHERE t.clinic_id = {composed.clinic} AND {same}"  # noqa: S608
+    text = f"DELETE FROM {write.table.name} AS t USING {source} WHERE t.clinic_id = {composed.clinic} AND {same}"
     return Prepared(text), tuple(composed.values)
 
 
@@ -105,7 +105,7 @@ class _Composition:
         at_head = links("t.hash")
         joined = f" FROM {', '.join(froms)}" if froms else ""
         self._parts.append(
-            f"head AS (UPDATE audit_head AS t SET position = t.position + {len(audit)}, previous_hash = t.hash, hash = {at_head[-1]}{joined} "  # noqa: S608
+            f"head AS (UPDATE audit_head AS t SET position = t.position + {len(audit)}, previous_hash = t.hash, hash = {at_head[-1]}{joined} "
             f"WHERE t.clinic_id = {self.clinic} RETURNING t.position - {len(audit)} AS base, t.previous_hash AS hash)"
         )
         hashes = links("head.hash")
@@ -114,9 +114,9 @@ class _Composition:
             known = [self._scalar(_ENTRY, name, value) for name, value in entry_row(entry).items()]
             number = f"{self._number(entry.number)}.value" if entry.number else "NULL::bigint"
             places = [f"head.base + {place + 1}", *known, number, hashes[place], hashes[place + 1]]
-            rows.append(f"SELECT {self.clinic}, {', '.join(places)} FROM {', '.join(['head', *froms])}")  # noqa: S608
+            rows.append(f"SELECT {self.clinic}, {', '.join(places)} FROM {', '.join(['head', *froms])}")
         columns = ["clinic_id", "position", *entry_row(audit[0]), "number_value", "previous_hash", "hash"]
-        self._parts.append(f"entries AS (INSERT INTO audit_entry ({', '.join(columns)}) {' UNION ALL '.join(rows)} RETURNING 1)")  # noqa: S608
+        self._parts.append(f"entries AS (INSERT INTO audit_entry ({', '.join(columns)}) {' UNION ALL '.join(rows)} RETURNING 1)")
         self._guard("entries", "audit_entry", len(audit))
 
     def call(self) -> Call:
@@ -188,7 +188,7 @@ class _Composition:
 
     def _update(self, table: Table, sets: str, source: str, conditions: Sequence[str], expected: int) -> None:
         where = " AND ".join([f"t.clinic_id = {self.clinic}", *conditions])
-        name = self._part(f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE {where}")  # noqa: S608
+        name = self._part(f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE {where}")
         self._guard(name, table.name, expected)
 
     def _renamed(self, table: Table, columns: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -202,7 +202,7 @@ class _Composition:
         return name
 
     def _guard(self, part: str, table: str, expected: int) -> None:
-        count = f"(SELECT count(*) FROM {part})"  # noqa: S608
+        count = f"(SELECT count(*) FROM {part})"
         wanted = f"{self._mark(str(expected))}::bigint"
         short = f"'short:{table}:' || {count} || '/' || {wanted}"
         self._guards.append(f"CAST(CASE WHEN {count} = {wanted} THEN '0' ELSE {short} END AS bigint)")
@@ -212,7 +212,7 @@ class _Composition:
             name = self._numbers[number] = f"n{len(self._numbers)}"
             row = f"{self.clinic}, {self._mark(number.series)}::text, {self._mark(number.period)}::text, {self._mark(str(number.start_value))}::bigint"
             self._parts.append(
-                f"{name} AS (INSERT INTO number_counter AS c (clinic_id, series, period, latest_value) VALUES ({row}) "  # noqa: S608
+                f"{name} AS (INSERT INTO number_counter AS c (clinic_id, series, period, latest_value) VALUES ({row}) "
                 "ON CONFLICT (clinic_id, series, period) DO UPDATE SET latest_value = c.latest_value + 1 RETURNING latest_value AS value)"
             )
         return self._numbers[number]

@@ -62,13 +62,13 @@ def _carry_out_one(driver: Any, clinic_id: str, write: Write) -> None:
         case DeleteRows(table, keys):
             for key in keys:
                 where = " AND ".join(f"{name} = ?" for name in ("clinic_id", *key))
-                driver.execute(f"DELETE FROM {table.name} WHERE {where}", (clinic_id, *key.values()))  # noqa: S608 - names of our own columns
+                driver.execute(f"DELETE FROM {table.name} WHERE {where}", (clinic_id, *key.values()))
 
 
 def _insert(driver: Any, clinic_id: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     names = list(rows[0])
     marks = ", ".join("?" for _ in range(len(names) + 1))
-    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks})"  # noqa: S608 - names of our own columns
+    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks})"
     driver.executemany(text, [(clinic_id, *(_value(table, name, _number(driver, clinic_id, row[name])) for name in names)) for row in rows])
 
 
@@ -78,7 +78,7 @@ def _put(driver: Any, clinic_id: str, table: Table, rows: Sequence[Mapping[str, 
     marks = ", ".join("?" for _ in range(len(names) + 1))
     over = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
     action = f"DO UPDATE SET {over}" if over else "DO NOTHING"
-    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) {action}"  # noqa: S608
+    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) {action}"
     driver.executemany(text, [(clinic_id, *(_value(table, name, row[name]) for name in names)) for row in rows])
 
 
@@ -95,7 +95,7 @@ def _update(
     where = " AND ".join(["clinic_id = ?", *(f"{name} = ?" for name in key), *conditions])
     extra = [value for group in conditions.values() for value in group]
     key_values = [_value(table, name, value) for name, value in key.items()]
-    text = f"UPDATE {table.name} SET {assigned} WHERE {where}"  # noqa: S608 - names of our own columns
+    text = f"UPDATE {table.name} SET {assigned} WHERE {where}"
     if driver.execute(text, (*values, clinic_id, *key_values, *extra)).rowcount != 1:
         raise RowChanged(f"a row of {table.name} is not as expected", table=table.name)
 
@@ -111,7 +111,7 @@ def _number(driver: Any, clinic_id: str, value: Any) -> Any:
 
 def _take(driver: Any, clinic_id: str, number: Number) -> int:
     text = (
-        f"INSERT INTO {NumberCounter.__tablename__} (clinic_id, series, period, latest_value) VALUES (?, ?, ?, ?) "  # noqa: S608
+        f"INSERT INTO {NumberCounter.__tablename__} (clinic_id, series, period, latest_value) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (clinic_id, series, period) DO UPDATE SET latest_value = latest_value + 1 RETURNING latest_value"
     )
     return int(driver.execute(text, (clinic_id, number.series, number.period, number.start_value)).fetchall()[0][0])

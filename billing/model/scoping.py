@@ -50,7 +50,7 @@ def unscoped_tables(statement: Any) -> list[str]:
     return sorted({str(getattr(table, "name", table)) for table in seen - bound})
 
 
-def bind_clinic(statement: Select[Any]) -> Select[Any]:
+def bind_clinic(statement: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Return the select with every clinic table of its own FROM bound to the clinic."""
     tables = {table for clause in statement.get_final_froms() for table in _elements(clause) if _is_clinic_table(table)}
     for table in sorted(tables, key=lambda each: str(each.name)):

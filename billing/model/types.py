@@ -5,7 +5,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, Boolean, Date, DateTime, Dialect, Integer, Text
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Dialect, Integer, Text, cast
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.orm import mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -79,7 +79,7 @@ class FlagType(TypeDecorator[bool]):
         """Choose the column type of the dialect."""
         return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else Boolean())
 
-    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:  # noqa: FBT001 - a flag's value
         """Send 0 or 1 to SQLite."""
         return value if value is None or dialect.name != "sqlite" else int(value)
 
@@ -162,6 +162,11 @@ def _iso(value: Any) -> str:
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no place in a stored JSON value")
+
+
+def as_text(column: Any) -> Any:
+    """Return an id column as text, to compare it with the key of a stored effect."""
+    return cast(column, Text)
 
 
 Id = Annotated[str, mapped_column(IdType)]

@@ -43,6 +43,7 @@ def _implements(module: Any, name: str) -> bool:
 
 
 def check_module(plugin: Plugin) -> None:
+    """Raise `Misconfigured` for a hook that does not exist, a wrapper or a coroutine."""
     for name in dir(plugin.module):
         options = getattr(getattr(plugin.module, name, None), "billing_impl", None)
         if not isinstance(options, dict):
@@ -58,6 +59,7 @@ def check_module(plugin: Plugin) -> None:
 
 
 def check_declaration(name: str, declared: Sequence[Any]) -> Declaration:
+    """Return what a plugin declared. Raises `Misconfigured` for another contract version, or tables and needs that are not its own."""
     if len(declared) != 1 or not isinstance(declared[0], Declaration):
         raise Misconfigured("declare() must return one Declaration")
     declaration: Declaration = declared[0]
@@ -80,6 +82,7 @@ def check_declaration(name: str, declared: Sequence[Any]) -> Declaration:
 
 
 def check_departments(plugins: Sequence[Plugin]) -> list[Plugin]:
+    """Quarantine a plugin that provides a department which another one provides already."""
     taken: dict[str, str] = {}
     checked = []
     for plugin in plugins:

@@ -6,7 +6,7 @@ new chain; so keep a hash elsewhere now and then (on a printed report) and hand 
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -16,11 +16,11 @@ from sqlalchemy import Text, bindparam, func, select, type_coerce
 from billing.model import CLINIC, AuditEntry, AuditHead, Staff, canonical_json
 from billing.model.types import WholeType
 from billing.rules import chain
+from billing.services.inputs import check_limit
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
 BATCH = 1000
-MOST_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,6 @@ _END = Query(
     select(
         AuditHead.position,
         AuditHead.hash,
-        AuditHead.previous_hash,
         select(func.max(AuditEntry.position)).where(AuditEntry.clinic_id == CLINIC).scalar_subquery().label("latest"),
     ).where(AuditHead.clinic_id == CLINIC)
 )
@@ -87,6 +86,7 @@ _ENTRIES = Query(
     .where(AuditEntry.clinic_id == CLINIC, AuditEntry.position > bindparam("after", type_=WholeType()))
     .order_by(AuditEntry.position)
     .limit(BATCH)
+    .offset(0)
 )
 
 
@@ -115,7 +115,10 @@ def recompute(tx: Transaction, *, anchors: Mapping[int, str] = MappingProxyType(
 def list_entries(
     tx: Transaction, *, action: str | None = None, subject_id: str | None = None, after: int | None = None, limit: int = 50
 ) -> list[Entry]:
-    """Return entries, latest first, narrowed to an action or a row. For the next page, `after` is the last position shown."""
+    """Return entries, latest first, narrowed to an action or a row. For the next page, `after` is the last position shown.
+
+    Needs `audit.read`. Raises `BadLimit`.
+    """
     tx.require("audit.read")
     statement = (
         select(
@@ -131,7 +134,7 @@ def list_entries(
         )
         .outerjoin(Staff, Staff.id == AuditEntry.actor_id)
         .order_by(AuditEntry.position.desc())
-        .limit(min(limit, MOST_LISTED))
+        .limit(check_limit(limit))
     )
     if action is not None:
         statement = statement.where(AuditEntry.action == action)
@@ -151,13 +154,12 @@ def _entries(tx: Transaction) -> Iterator[Row]:
 
 @dataclass(slots=True)
 class _Walk:
-    """How far the chain was found to hold: the latest good position, its hash and the one before."""
+    """How far the chain was found to hold: the latest good position and its hash."""
 
     anchors: Mapping[int, str]
     checked: int = 0
     position: int = 0
     hash: str = chain.GENESIS
-    previous_hash: str = field(default=chain.GENESIS)
 
     def step(self, row: Row) -> Breach | None:
         """Go on by one entry, or say what is wrong with it."""
@@ -174,7 +176,7 @@ class _Walk:
             return Breach(row.position, "its content was changed: the hash is another one")
         if self.anchors.get(row.position, row.hash) != row.hash:
             return Breach(row.position, "the chain up to here was written anew: it does not have the hash that was noted")
-        self.position, self.hash, self.previous_hash = row.position, row.hash, self.hash
+        self.position, self.hash = row.position, row.hash
         return None
 
     def end(self, head: Row | None) -> Breach | None:
@@ -185,7 +187,7 @@ class _Walk:
             return Breach(self.position + 1, f"the entry is missing: the chain goes on to {head.position}")
         if head.latest is not None and head.latest > head.position:
             return Breach(head.position + 1, "the entry stands behind the recorded end of the chain")
-        if (head.hash, head.previous_hash) != (self.hash, self.previous_hash):
+        if head.hash != self.hash:
             return Breach(self.position, "the recorded end of the chain is not this entry's hash")
         if noted := [position for position in self.anchors if position > self.position]:
             return Breach(min(noted), "the entry is missing: a hash of it was noted")

@@ -8,6 +8,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from billing.errors import Invalid
 from billing.model import ClinicRowWithId
+from billing.model.types import is_id
 from billing.rules.texts import BadText, check_text
 from billing.transaction import Transaction
 
@@ -16,7 +17,6 @@ R = TypeVar("R", bound=ClinicRowWithId)
 MOST_ROWS = 1000
 """The longest page of a list."""
 
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LINE_ENDS = re.compile("[\n\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]")
 
 
@@ -27,9 +27,9 @@ class BadLimit(Invalid):
 
 
 def canonical_id(text: str) -> str | None:
-    """Return an id as it is stored, or None for a text that is none: PostgreSQL refuses to compare such a text, SQLite finds nothing."""
+    """Return an id as it is stored, or None for a text that is none: so each noun answers both in its own words."""
     lowered = text.lower()
-    return lowered if _ID.fullmatch(lowered) else None
+    return lowered if is_id(lowered) else None
 
 
 def find_row(tx: Transaction, table: type[R], row_id: str, *, lock: bool = False) -> R | None:

@@ -18,10 +18,13 @@ _PROVIDER = Query(select(Membership.name).where(Membership.clinic_id == CLINIC, 
 
 
 def parties(tx: Transaction, *, patient_id: str, provider_id: str | None) -> dict[str, Any]:
-    """Return clinic, client, patient and provider as documents name them: texts only."""
+    """Return what documents say beside items and amounts, as JSON: the names, and the language, zone and order of departments to say it in."""
     patients, providers = tx.trip((_PATIENT, {"patient_id": patient_id}), (_PROVIDER, {"provider_id": provider_id}))
     patient = patients[0]
     return {
+        "language": tx.clinic.language,
+        "time_zone": tx.clinic.time_zone,
+        "departments": [[each.code, each.name] for each in tx.clinic.departments],
         "clinic": {"name": tx.clinic.name, "address": tx.clinic.address, "tax_number": tx.clinic.tax_number},
         "client": {"name": patient.client, "address": patient.client_address},
         "patient": {"name": patient.name, "kind": patient.kind, "species": patient.species, "breed": patient.breed},

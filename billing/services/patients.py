@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from billing.changes.failures import explains
 from billing.errors import Conflict, Invalid, NotFound
 from billing.model import Client, Patient
+from billing.rules.texts import check_text
 from billing.services.inputs import behind, check_limit, check_line, check_source, find_row, has_word
 from billing.transaction import Transaction
 
@@ -20,7 +21,7 @@ FIRST_BIRTH_YEAR = 1800
 """Tortoises have lived that long; an earlier year is a slip of the keyboard."""
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_PHONE = re.compile(r"\+?[0-9 ()./-]{2,}")
+_PHONE = re.compile(r"\+?[ ()./-]*[0-9][0-9 ()./-]*")
 _PHONE_SIGNS = " ()./-"
 
 
@@ -93,9 +94,7 @@ class PatientView:
     created_at: datetime
 
 
-def add_client(
-    tx: Transaction, *, name: str, phone: str = "", email: str = "", address: str = "", source: str | None = None
-) -> ClientView:
+def add_client(tx: Transaction, *, name: str, phone: str = "", email: str = "", address: str = "", source: str | None = None) -> ClientView:
     """Add somebody who pays. Raises `BadText`, `BadClient`, `ClientSourceTaken`."""
     tx.require("patients.write")
     checked = _check_client({"name": name, "phone": phone, "email": email, "address": address})
@@ -145,10 +144,7 @@ def add_patient(
     checked, origin = _check_patient(given, kind=kind, today=tx.business_date), check_source(source)
     if client_id is None and kind == "animal":
         raise BadPatient("An animal belongs to a client: add who pays first, then name the client.", field="client_id")
-    if client_id is None:
-        payer = add_client(tx, name=checked["name"]).id
-    else:
-        payer = _client(tx, client_id).id
+    payer = add_client(tx, name=checked["name"]).id if client_id is None else _client(tx, client_id).id
     patient = Patient(client_id=payer, kind=kind, **checked, source=origin, created_at=tx.at)
     tx.session.add(patient)
     tx.session.flush()  # gives the id, and says at once if the source is taken
@@ -185,9 +181,7 @@ def read_patient(tx: Transaction, *, patient_id: str) -> PatientView:
     return _read(tx, patient_id)
 
 
-def list_patients(
-    tx: Transaction, *, client_id: str | None = None, limit: int = 50, after: str | None = None
-) -> tuple[PatientView, ...]:
+def list_patients(tx: Transaction, *, client_id: str | None = None, limit: int = 50, after: str | None = None) -> tuple[PatientView, ...]:
     """Return patients by name, of one client or all. `after` is the last id of the page before. Raises `UnknownPatient`, `UnknownClient`."""
     tx.require("patients.read")
     statement = _patients().order_by(Patient.name, Patient.id).limit(check_limit(limit))
@@ -214,7 +208,7 @@ def find_patients(tx: Transaction, *, text: str, limit: int = 20) -> tuple[Patie
 
 
 def _check_client(given: Mapping[str, str]) -> dict[str, str]:
-    checked = {}
+    checked: dict[str, str] = {}
     for field, value in given.items():
         match field:
             case "name":
@@ -226,7 +220,7 @@ def _check_client(given: Mapping[str, str]) -> dict[str, str]:
                 if checked[field] and not _EMAIL.fullmatch(checked[field]):
                     raise BadClient(f"{value[:60]!r} is no email address: write it like name@example.org.", field=field)
             case "address":
-                checked[field] = check_line(value, "The address", longest=500, empty=True)
+                checked[field] = check_text(value, "The address", longest=500, empty=True)
             case _:
                 raise BadClient(f"{field[:40]!r} of a client can't be changed; what can: name, phone, email, address.", field=field)
     return checked
@@ -238,7 +232,7 @@ def _check_patient(given: Mapping[str, Any], *, kind: str, today: date) -> dict[
         raise BadPatient(f"{str(sex)[:40]!r} can't be recorded as sex: say one of {', '.join(SEXES)}.", field="sex")
     if born is not None and (not isinstance(born, date) or isinstance(born, datetime)):
         raise BadPatient("The birth date is no day: write it like 2019-05-31.", field="birth_date")
-    if born is not None and not FIRST_BIRTH_YEAR <= born.year:
+    if born is not None and not born.year >= FIRST_BIRTH_YEAR:
         raise BadPatient(f"The birth date {born} lies too far back: years from {FIRST_BIRTH_YEAR} on can be recorded.", field="birth_date")
     if born is not None and born > today:
         raise BadPatient(f"The birth date {born} lies in the future: today is {today} in this clinic.", field="birth_date")
@@ -248,7 +242,7 @@ def _check_patient(given: Mapping[str, Any], *, kind: str, today: date) -> dict[
     if kind == "animal" and not species:
         raise BadPatient("An animal needs a species, such as dog.", field="species")
     return {
-        "name": check_line(given["name"], "The patient's name"),
+        "name": check_line(given["name"] or "", "The patient's name"),
         "sex": sex,
         "birth_date": born,
         # One spelling: reference values and statistics go by it.
@@ -271,13 +265,13 @@ def _read(tx: Transaction, patient_id: str) -> PatientView:
     return PatientView(*tx.session.execute(_patients().where(Patient.id == found.id)).one())
 
 
-def _patients() -> Select[Any]:
+def _patients() -> Select[*tuple[Any, ...]]:
     own = (Patient.id, Patient.name, Patient.kind, Patient.sex, Patient.birth_date, Patient.species, Patient.breed, Patient.client_id)
     return select(*own, Client.name, Client.phone, Patient.source, Patient.created_at).join(Client, Client.id == Patient.client_id)
 
 
 def _phone_begins(text: str) -> ColumnElement[bool]:
-    plain: ColumnElement[str] = reduce(lambda column, sign: func.replace(column, sign, ""), _PHONE_SIGNS, Client.phone)  # type: ignore[arg-type,return-value]
+    plain: ColumnElement[str] = reduce(lambda column, sign: func.replace(column, sign, ""), _PHONE_SIGNS, Client.phone)  # type: ignore[arg-type]
     return plain.startswith("".join(sign for sign in text if sign not in _PHONE_SIGNS), autoescape=True)
 
 
@@ -286,4 +280,6 @@ def _client_view(row: Client) -> ClientView:
 
 
 def _unknown_patient(patient_id: str) -> UnknownPatient:
-    return UnknownPatient(f"There is no patient {patient_id[:60]!r} in this clinic: `billing patient find` looks for one.", patient=patient_id)
+    return UnknownPatient(
+        f"There is no patient {patient_id[:60]!r} in this clinic: `billing patient find` looks for one.", patient=patient_id
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Text, bindparam, select
+from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.changes.kernel import violation

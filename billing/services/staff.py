@@ -207,7 +207,9 @@ def find_provider(tx: Transaction, text: str) -> ProviderFacts:
         found = tx.session.execute(seen.where(condition).order_by(Membership.id)).all()
         if len(found) > 1:
             ids = tuple(row.id for row in found)
-            raise AmbiguousProvider(f"{len(ids)} providers have this name: give one of the ids {', '.join(ids[:5])}.", provider=wanted, ids=ids)
+            raise AmbiguousProvider(
+                f"{len(ids)} providers have this name: give one of the ids {', '.join(ids[:5])}.", provider=wanted, ids=ids
+            )
         if found:
             return ProviderFacts(*found[0])
     raise _unknown_provider(text)
@@ -231,11 +233,7 @@ def _locked(tx: Transaction, member: str) -> tuple[Membership, str | None, list[
         raise _unknown_member(member)
     admins = and_(Membership.role == str(Role.ADMIN), Membership.active)
     rows = tx.session.scalars(
-        select(Membership)
-        .where(or_(wanted, admins))
-        .order_by(Membership.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        select(Membership).where(or_(wanted, admins)).order_by(Membership.id).with_for_update().execution_options(populate_existing=True)
     ).all()
     found = tx.session.execute(_members().where(wanted)).one_or_none()
     if found is None:
@@ -249,7 +247,7 @@ def _keep_an_admin(member: Membership, other_admins: list[Membership]) -> None:
         raise LastAdmin("This is the clinic's last active admin: make somebody else an admin first.", member=member.id)
 
 
-def _members() -> Select[tuple[Membership, str | None]]:
+def _members() -> Select[Membership, str | None]:
     return select(Membership, Staff.login).join(Staff, Staff.id == Membership.staff_id, isouter=True)
 
 

@@ -6,8 +6,8 @@ import click
 
 from billing.interfaces.cli import render
 from billing.interfaces.cli.console import Console
-from billing.interfaces.cli.listing import show_list
 from billing.interfaces.cli.options import BadOption, list_options
+from billing.interfaces.cli.units import show_list
 
 COLUMNS = ["position", "at", "actor", "action", "subject", "subject_id", "data"]
 BROKEN_EXIT_CODE = 1

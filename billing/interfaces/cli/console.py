@@ -107,6 +107,11 @@ class Console:
         return self._chosen.get("login") or self.settings.actor
 
     @property
+    def names_clinic(self) -> bool:
+        """Whether a clinic was named, by the line or by the environment."""
+        return bool(self._chosen.get("clinic") or self.settings.clinic)
+
+    @property
     def clinic(self) -> str:
         """The code of the clinic: as named, or the only one that the actor can see. Raises `ClinicNotNamed`."""
         named = self._chosen.get("clinic") or self.settings.clinic

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.errors import Misconfigured, NotFound
 from billing.interfaces.cli.clinic import parse_value
 from billing.interfaces.cli.console import ClinicNotNamed, Console
 from billing.interfaces.cli.options import pairs
@@ -65,20 +66,17 @@ def settings(console: Console, name: str, values: tuple[str, ...]) -> None:
         changes = {field: parse_value(value) for field, value in pairs(values, "the setting").items()}
         console.run(lambda tx: clinics.set_plugin(tx, name=name, settings=changes))
     shown = console.read(lambda tx: console.registry.settings(plugin, tx.clinic))
-    if shown is None:
+    if shown is None and not console.wants_json:
         console.say(f"The plugin {name} has no settings.")
-    console.show({} if shown is None else shown.model_dump(mode="json")) if shown is not None or console.wants_json else None
+    else:
+        console.show({} if shown is None else shown.model_dump(mode="json"))
 
 
 def _enabled(console: Console) -> frozenset[str] | None:
     """Return the plugins at work in the clinic, or None where no clinic can be meant: what is installed is shown all the same."""
-    from billing.errors import Misconfigured, NotFound
-
     try:
         return console.read(lambda tx: frozenset(tx.clinic.settings))
-    except (ClinicNotNamed, Misconfigured):
-        return None
-    except NotFound:
+    except (ClinicNotNamed, Misconfigured, NotFound):
         if console.names_clinic:
             raise
         return None

@@ -6,6 +6,9 @@ import click
 
 from billing.interfaces.cli.console import Console
 
+OURS = "shared_"
+"""Before the names of these parameters, so that a command may have a parameter `login` or `clinic` of its own."""
+
 EPILOG = "Every command also takes --json, --as LOGIN, --clinic CODE and --database URL: see `billing --help`."
 
 
@@ -25,10 +28,10 @@ def share(command: click.Command) -> click.Command:
 def shared_options(*, hidden: bool) -> list[click.Option]:
     """Return the options, shown in the help of the top only."""
     wanted: list[tuple[list[str], dict[str, Any]]] = [
-        (["--json", "as_json"], {"is_flag": True, "help": "Print JSON: amounts as decimal texts, lists as arrays."}),
-        (["--as", "login"], {"metavar": "LOGIN", "help": "Who acts. [default: BILLING_ACTOR, or operator]"}),
-        (["--clinic", "clinic"], {"metavar": "CODE", "help": "The clinic. [default: BILLING_CLINIC, or the only one]"}),
-        (["--database", "database_url"], {"metavar": "URL", "help": "Where the data is. [default: BILLING_DATABASE_URL, or a file]"}),
+        (["--json", OURS + "as_json"], {"is_flag": True, "help": "Print JSON: amounts as decimal texts, lists as arrays."}),
+        (["--as", OURS + "login"], {"metavar": "LOGIN", "help": "Who acts. [default: BILLING_ACTOR, or operator]"}),
+        (["--clinic", OURS + "clinic"], {"metavar": "CODE", "help": "The clinic. [default: BILLING_CLINIC, or the only one]"}),
+        (["--database", OURS + "database_url"], {"metavar": "URL", "help": "Where the data is. [default: BILLING_DATABASE_URL, or a file]"}),
     ]
     return [click.Option(names, expose_value=False, hidden=hidden, callback=_choose, **details) for names, details in wanted]
 
@@ -36,4 +39,4 @@ def shared_options(*, hidden: bool) -> list[click.Option]:
 def _choose(context: click.Context, param: click.Parameter, value: Any) -> None:
     # What stands later on the line wins; what is not given changes nothing. `--help` and completion need no console.
     if value and param.name and not context.resilient_parsing:
-        context.find_root().ensure_object(Console).choose(param.name, value)
+        context.find_root().ensure_object(Console).choose(param.name.removeprefix(OURS), value)

@@ -2,10 +2,9 @@
 
 import click
 
-from billing.interfaces.cli import render
 from billing.interfaces.cli.console import Console
-from billing.interfaces.cli.listing import show_list
 from billing.interfaces.cli.options import list_options
+from billing.interfaces.cli.units import show_act, show_list
 
 COLUMNS = ["login", "name", "role", "provider", "active", "id"]
 
@@ -25,10 +24,7 @@ def add(console: Console, login: str, name: str, role: str, provider: bool) -> N
     """Make a person a member of the clinic."""
     from billing.services import staff as services
 
-    made, currency = console.run(
-        lambda tx: (services.add_staff(tx, login=login, name=name, role=role, provider=provider), tx.clinic.currency)
-    )
-    console.show(render.fields(made, currency))
+    show_act(console, lambda tx: services.add_staff(tx, login=login, name=name, role=role, provider=provider))
 
 
 @staff.command("list")
@@ -56,8 +52,7 @@ def role(console: Console, member: str, role: str) -> None:
     """Give MEMBER (a login or an id) another ROLE."""
     from billing.services import staff as services
 
-    changed, currency = console.run(lambda tx: (services.change_role(tx, member=member, role=role), tx.clinic.currency))
-    console.show(render.fields(changed, currency))
+    show_act(console, lambda tx: services.change_role(tx, member=member, role=role))
 
 
 @staff.command()
@@ -67,8 +62,7 @@ def deactivate(console: Console, member: str) -> None:
     """End what MEMBER (a login or an id) may do here; what they did stays theirs."""
     from billing.services import staff as services
 
-    changed, currency = console.run(lambda tx: (services.deactivate_membership(tx, member=member), tx.clinic.currency))
-    console.show(render.fields(changed, currency))
+    show_act(console, lambda tx: services.deactivate_membership(tx, member=member))
 
 
 @staff.command()
@@ -78,8 +72,7 @@ def activate(console: Console, member: str) -> None:
     """Let MEMBER (a login or an id) act here again."""
     from billing.services import staff as services
 
-    changed, currency = console.run(lambda tx: (services.activate_membership(tx, member=member), tx.clinic.currency))
-    console.show(render.fields(changed, currency))
+    show_act(console, lambda tx: services.activate_membership(tx, member=member))
 
 
 @staff.group()
@@ -95,5 +88,4 @@ def add_provider(console: Console, name: str, source: str | None) -> None:
     """Add somebody who sees patients and does not sign in."""
     from billing.services import staff as services
 
-    made, currency = console.run(lambda tx: (services.add_provider(tx, name=name, source=source), tx.clinic.currency))
-    console.show(render.fields(made, currency))
+    show_act(console, lambda tx: services.add_provider(tx, name=name, source=source))

@@ -64,6 +64,7 @@ _INVOICES = Query(
     .where(Invoice.clinic_id == CLINIC, Invoice.id > _AFTER, Invoice.created_at >= bindparam("since", type_=InstantType()))
     .order_by(Invoice.id)
     .limit(BATCH)
+    .offset(0)
 )
 
 
@@ -167,6 +168,7 @@ _KEYS = Query(
     )
     .order_by(IdempotencyKey.actor_id, IdempotencyKey.key)
     .limit(BATCH)
+    .offset(0)
 )
 _NAMED = {
     "invoice": Query(select(Invoice.id).where(Invoice.clinic_id == CLINIC, Invoice.id.op("IN")(ids("ids")))),

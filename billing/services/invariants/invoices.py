@@ -15,7 +15,7 @@ _MINOR = 10_000_000
 ITEM_SUMS = (
     select(
         InvoiceItem.invoice_id,
-        func.count().label("items"),
+        func.count().label("item_count"),
         func.count(InvoiceItem.payment_id).label("settled"),
         func.sum(InvoiceItem.net_minor).label("net_minor"),
         func.sum(InvoiceItem.adjustment_minor).label("adjustment_minor"),
@@ -28,7 +28,7 @@ ITEM_SUMS = (
     .group_by(InvoiceItem.invoice_id)
     .subquery("item_sums")
 )
-HAS_UNPAID_ITEM = func.coalesce(ITEM_SUMS.c.items - ITEM_SUMS.c.settled, 0) > 0
+HAS_UNPAID_ITEM = func.coalesce(ITEM_SUMS.c.item_count - ITEM_SUMS.c.settled, 0) > 0
 HAS_PAYMENT = exists(select(Payment.id).where(Payment.clinic_id == CLINIC, Payment.invoice_id == Invoice.id))
 DUE: ColumnElement[int] = Invoice.total_minor - Invoice.amount_paid_minor - Invoice.written_off_minor - Invoice.credited_minor
 
@@ -102,7 +102,7 @@ def _taxes() -> Invariant:
             InvoiceItem.invoice_id,
             InvoiceItem.tax_category,
             InvoiceItem.tax_rate_bp,
-            func.count().label("items"),
+            func.count().label("item_count"),
             func.sum(InvoiceItem.taxable_minor).label("taxable_minor"),
             func.sum(InvoiceItem.tax_minor).label("tax_minor"),
         )
@@ -112,7 +112,7 @@ def _taxes() -> Invariant:
     )
     # Rounded is the tax, or where prices include it the amount without: either way half a unit, on each line if lines are rounded.
     whole = 10_000 + case((Invoice.prices_include_tax, InvoiceTax.tax_rate_bp), else_=0)
-    roundings = case((Invoice.rounding == Rounding.LINE.value, groups.c.items), else_=1)
+    roundings = case((Invoice.rounding == Rounding.LINE.value, groups.c.item_count), else_=1)
     off = func.abs(cast(InvoiceTax.tax_minor, Numeric) * 10_000 - cast(InvoiceTax.taxable_minor, Numeric) * InvoiceTax.tax_rate_bp)
     return Invariant(
         "invoice_taxes",
@@ -130,7 +130,7 @@ def _taxes() -> Invariant:
         .where(
             InvoiceTax.clinic_id == CLINIC,
             or_(
-                groups.c.items.is_(None),
+                groups.c.item_count.is_(None),
                 groups.c.taxable_minor != InvoiceTax.taxable_minor,
                 groups.c.tax_minor != InvoiceTax.tax_minor,
                 2 * off > whole * roundings,

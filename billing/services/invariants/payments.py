@@ -3,7 +3,7 @@
 from sqlalchemy import Text, and_, case, exists, func, literal_column, or_, select
 
 from billing.changes.declare import Invariant
-from billing.model import CLINIC, Invoice, InvoiceItem, Payment, PaymentItem, Tender
+from billing.model import CLINIC, Effect, Invoice, InvoiceItem, Payment, PaymentItem, Tender
 from billing.rules.settlement import ScopeKind
 from billing.services.invariants.invoices import DUE, HAS_PAYMENT, HAS_UNPAID_ITEM, ITEM_SUMS
 
@@ -35,6 +35,11 @@ _SETTLED_BY = exists(
         PaymentItem.payment_id == InvoiceItem.payment_id,
         PaymentItem.item_id == InvoiceItem.id,
         PaymentItem.amount_minor == InvoiceItem.total_minor,
+    )
+)
+_SETTLED_BY_ACTION = exists(
+    select(PaymentItem.item_id).where(
+        PaymentItem.clinic_id == CLINIC, PaymentItem.payment_id == Effect.action_id, PaymentItem.item_id == Effect.item_id
     )
 )
 
@@ -154,6 +159,11 @@ PAYMENTS = (
                 InvoiceItem.payment_id != PaymentItem.payment_id,
             ),
         ),
+    ),
+    Invariant(
+        "effect_of_its_payment",
+        "What a department did because of a payment, it did for an item that the payment settled.",
+        select(Effect.id, Effect.item_id, Effect.kind).where(Effect.clinic_id == CLINIC, Effect.action == "payment", ~_SETTLED_BY_ACTION),
     ),
 )
 """The payments' invariants."""

@@ -25,7 +25,7 @@ def of_tables(tables: Iterable[Table]) -> Iterator[Invariant]:
             yield Invariant(
                 f"{table.name}_references",
                 f"Every row of {table.name} refers to rows that are there, in its own clinic.",
-                _rows(table).where(or_(*(_dangling(table, each) for each in foreign))),
+                _rows(table).where(or_(*map(_dangling, foreign))),
             )
         if bounded := [(column, bound) for column in table.columns if (bound := _bound(column)) is not None]:
             yield Invariant(
@@ -40,11 +40,11 @@ def _rows(table: Table) -> Select[Any]:
     return select(*(key or table.primary_key.columns)).where(table.c.clinic_id == CLINIC)
 
 
-def _dangling(table: Table, foreign: ForeignKeyConstraint) -> ColumnElement[bool]:
-    parent = foreign.referred_table.alias(f"of_{foreign.name}")
+def _dangling(foreign: ForeignKeyConstraint) -> ColumnElement[bool]:
+    parent = foreign.referred_table.alias() if foreign.referred_table is foreign.parent else foreign.referred_table
     pairs = [(element.parent, parent.c[element.column.name]) for element in foreign.elements]
     found = select(pairs[0][1]).where(*(there == here for here, there in pairs))
-    if "clinic_id" in parent.primary_key.columns:
+    if "clinic_id" in foreign.referred_table.primary_key.columns:
         found = found.where(parent.c.clinic_id == CLINIC)
     return and_(*(here.is_not(None) for here, _ in pairs if here.nullable), ~exists(found))
 

@@ -24,6 +24,8 @@ from billing_pharmacy.shelf import (
 READ = "stock.read"
 MANAGE = "stock.manage"
 
+LONGEST_REASON = 500
+
 
 class AlreadyAProduct(Conflict):
     """The service is kept in stock already. Facts: `product`."""
@@ -115,7 +117,8 @@ def receive_stock(
         standing = lock_batches(tx, products=[product]).get((product.service_id, lot))
         batch = lot_for(tx, product=product, standing=standing, delivery=delivery, allow_expired=allow_expired)
         tx.session.add(batch)
-        tx.session.add(take_in(tx, batch=batch, delivery=delivery))  # asking for the session has sent the batch, to which its moves refer
+        tx.session.flush()  # its moves refer to it
+        tx.session.add(take_in(tx, batch=batch, delivery=delivery))
         return _audited(tx, "stock.received", product.code, batch, quantity_milli, expires_on=str(expires_on), unit_cost_e4=unit_cost_e4)
 
     return Booked(**once(tx, key=key, action="stock.receive", request=asdict(delivery), work=work))
@@ -128,8 +131,9 @@ def adjust_stock(tx: Transaction, *, service_code: str, lot: str, quantity_milli
     """
     tx.require(MANAGE)
     why = reason.strip()
-    if not why:
-        raise BadAdjustment("Say why the stock is adjusted: the reason is kept with the move.", lot=lot)
+    if not why or not why.isprintable() or len(why) > LONGEST_REASON:
+        sentence = f"Say why the stock is adjusted, in one line of at most {LONGEST_REASON} characters: it is kept with the move."
+        raise BadAdjustment(sentence, lot=lot)
     if not 0 < abs(quantity_milli) <= MOST_MILLI:
         raise BadAdjustment(f"Adjust by a quantity other than zero, at most {format_quantity(MOST_MILLI)}.", lot=lot)
 

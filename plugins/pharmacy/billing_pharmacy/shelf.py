@@ -74,7 +74,7 @@ class Delivery:
 
     def check(self) -> None:
         """Raise `BadDelivery` unless the values make sense by themselves."""
-        if not self.lot or self.lot != self.lot.strip() or len(self.lot) > LONGEST_LOT:
+        if not self.lot or self.lot != self.lot.strip() or not self.lot.isprintable() or len(self.lot) > LONGEST_LOT:
             sentence = f"{self.lot[:40]!r} is no lot: write what is printed on the box, at most {LONGEST_LOT} characters."
             raise BadDelivery(sentence, lot=self.lot)
         if not 0 < self.quantity_milli <= MOST_MILLI:
@@ -172,7 +172,7 @@ def lot_for(tx: Transaction, *, product: Product, standing: Batch | None, delive
         )
     if standing.expires_on != delivery.expires_on:
         raise LotHasOtherExpiry(
-            f"{product.code}, lot {standing.lot}: it stands with the expiry {standing.expires_on}, not {delivery.expires_on}. Look at the box.",
+            f"{product.code}, lot {standing.lot}: it expires on {standing.expires_on} here, not on {delivery.expires_on}. Look at the box.",
             lot=standing.lot,
             expires_on=delivery.expires_on,
             known=standing.expires_on,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from billing.plugin import BillingError, Currency, Invalid, Transaction, find_service, parse_quantity, parse_unit_price
-from billing_pharmacy.model import Move, Product
+from billing_pharmacy.model import Batch, Move, Product
 from billing_pharmacy.rules import parse_day
 from billing_pharmacy.services import MANAGE
 from billing_pharmacy.shelf import Delivery, lock_batches, lock_products, lot_for, make_product, take_in
@@ -35,6 +35,15 @@ class StockImport:
     known: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the file by its number, and what it is known by from now on."""
+
+    at: int
+    delivery: Delivery
+    source: str
+
+
 def import_stock(tx: Transaction, rows: Iterable[Mapping[str, str | None]], *, allow_expired: bool = False) -> StockImport:
     """Receive all rows of a file, or none. Columns: service_code, lot, expires_on (2027-01-31), quantity, unit_cost of one unit.
 
@@ -44,15 +53,14 @@ def import_stock(tx: Transaction, rows: Iterable[Mapping[str, str | None]], *, a
     tx.require(MANAGE)
     deliveries = _read(rows, tx.clinic.currency)
     products = _products(tx, deliveries)
-    identities = _identities(deliveries)
+    named = _named(deliveries)
     # Looked up behind the products' locks: an import of the same file at the same time is over by now, or waits for this one.
-    known = set(tx.session.scalars(select(Move.source).where(Move.source.in_(identities))))
-    rows_by_source = zip(deliveries, identities, strict=True)
-    fresh = [(at, delivery, source) for at, (delivery, source) in enumerate(rows_by_source, 1) if source not in known]
+    known = set(tx.session.scalars(select(Move.source).where(Move.source.in_([row.source for row in named]))))
+    fresh = [row for row in named if row.source not in known]
     if fresh:
         _receive_all(tx, products, fresh, allow_expired=allow_expired)
-        tx.audit("stock.imported", "pharmacy_move", fresh[0][2], rows=len(deliveries), new=len(fresh))
-    return StockImport(new=len(fresh), known=len(deliveries) - len(fresh))
+        tx.audit("stock.imported", "pharmacy_move", fresh[0].source, rows=len(named), new=len(fresh))
+    return StockImport(new=len(fresh), known=len(named) - len(fresh))
 
 
 def _read(rows: Iterable[Mapping[str, str | None]], currency: Currency) -> list[Delivery]:
@@ -87,14 +95,15 @@ def _delivery(row: Mapping[str, str | None], currency: Currency) -> Delivery:
     return delivery
 
 
-def _identities(deliveries: Iterable[Delivery]) -> list[str]:
-    """Return what tells each row from all others: its content, and which of the rows with that content it is."""
+def _named(deliveries: Iterable[Delivery]) -> list[_Row]:
+    """Return the rows with what tells each from all others: its content, and which of the rows with that content it is."""
     seen: Counter[Delivery] = Counter()
     found = []
-    for each in deliveries:
+    for at, each in enumerate(deliveries, 1):
         seen[each] += 1
         content = (each.service_code, each.lot, each.expires_on.isoformat(), each.quantity_milli, each.unit_cost_e4, seen[each])
-        found.append("file:" + hashlib.sha256("\x1f".join(map(str, content)).encode()).hexdigest())
+        digest = hashlib.sha256("\x1f".join(map(str, content)).encode()).hexdigest()
+        found.append(_Row(at, each, f"file:{digest}"))
     return found
 
 
@@ -114,25 +123,25 @@ def _products(tx: Transaction, deliveries: Iterable[Delivery]) -> dict[str, Prod
     return lock_products(tx, codes=first_rows) if missing else found
 
 
-def _receive_all(
-    tx: Transaction, products: Mapping[str, Product], fresh: Iterable[tuple[int, Delivery, str]], *, allow_expired: bool
-) -> None:
+def _receive_all(tx: Transaction, products: Mapping[str, Product], fresh: Iterable[_Row], *, allow_expired: bool) -> None:
     problems: list[str] = []
     batches = lock_batches(tx, products=products.values())
-    for at, delivery, _ in fresh:
-        product = products[delivery.service_code]
-        place = (product.service_id, delivery.lot)
+    filled: list[tuple[Batch, _Row]] = []
+    for row in fresh:
+        product = products[row.delivery.service_code]
+        place = (product.service_id, row.delivery.lot)
         try:
-            standing = batches.get(place)
-            batches[place] = lot_for(tx, product=product, standing=standing, delivery=delivery, allow_expired=allow_expired)
+            batch = lot_for(tx, product=product, standing=batches.get(place), delivery=row.delivery, allow_expired=allow_expired)
         except BillingError as error:
-            problems.append(f"row {at}: {error}")
+            problems.append(f"row {row.at}: {error}")
+            continue
+        batches[place] = batch
+        filled.append((batch, row))
     _refuse(problems)
     session = tx.session  # asked for once: each time it sends what is waiting
     session.add_all(batches.values())
     session.flush()  # the moves refer to the new batches
-    places = [(products[delivery.service_code].service_id, delivery.lot) for _, delivery, _ in fresh]
-    session.add_all([take_in(tx, batch=batches[place], delivery=row[1], source=row[2]) for place, row in zip(places, fresh, strict=True)])
+    session.add_all([take_in(tx, batch=batch, delivery=row.delivery, source=row.source) for batch, row in filled])
 
 
 def _refuse(problems: list[str]) -> None:
