@@ -45,7 +45,16 @@ from billing.money import (
     parse_unit_price,
 )
 from billing.rules.roles import Permission
-from billing.rules.tenders import Method
+from billing.rules.settlement import Scope
+from billing.rules.tenders import Method, Tender
+from billing.rules.totals import TaxGroup
+from billing.services.invoices import InvoiceMade, create_invoice
+from billing.services.keys import once
+from billing.services.payments import PaymentTaken, take_payment
+from billing.services.prices import ServiceFacts, find_service
+from billing.services.quoting import NewAdjustment, NewItem
+from billing.services.reading import read_invoice, read_payment
+from billing.services.staff import ProviderFacts, find_provider
 from billing.transaction import Actor, Transaction
 
 T = TypeVar("T")
@@ -102,6 +111,7 @@ __all__ = [
     "Invalid",
     "Invariant",
     "InvoiceFacts",
+    "InvoiceMade",
     "Json",
     "Known",
     "Method",
@@ -110,14 +120,18 @@ __all__ = [
     "Misconfigured",
     "Name",
     "Need",
+    "NewAdjustment",
+    "NewItem",
     "NotFound",
     "PaidItem",
     "PatientFacts",
     "PaymentFacts",
+    "PaymentTaken",
     "Permission",
     "PluginModel",
     "PluginViolation",
     "Price",
+    "ProviderFacts",
     "Put",
     "Quote",
     "QuotedLine",
@@ -127,8 +141,12 @@ __all__ = [
     "RefundFacts",
     "RefundedItem",
     "Refused",
+    "Scope",
+    "ServiceFacts",
     "StoredEffect",
+    "TaxGroup",
     "Tell",
+    "Tender",
     "Transaction",
     "Whole",
     "adjust",
@@ -137,9 +155,12 @@ __all__ = [
     "business_date",
     "change",
     "check",
+    "create_invoice",
     "currency",
     "divide_half_up",
     "effect",
+    "find_provider",
+    "find_service",
     "format_amount",
     "format_quantity",
     "format_unit_price",
@@ -148,14 +169,18 @@ __all__ = [
     "insert",
     "local",
     "new_id",
+    "once",
     "parse_amount",
     "parse_quantity",
     "parse_unit_price",
     "paying",
     "put",
     "quoting",
+    "read_invoice",
+    "read_payment",
     "references",
     "refunding",
+    "take_payment",
     "tell",
     "today",
     "types",

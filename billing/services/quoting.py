@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.changes.kernel import violation
-from billing.errors import Conflict, Invalid, NotFound, PluginViolation, Refused
+from billing.errors import Conflict, Invalid, PluginViolation, Refused
 from billing.facts import Allowance, Charge, PatientFacts, Price, QuotedLine, QuotingClinic
 from billing.model import CLINIC, Consultation, Membership, Patient, Service, canonical_json, new_id
 from billing.model.lists import ids, texts
@@ -18,6 +18,10 @@ from billing.registry import Plugin
 from billing.rules.texts import check_text
 from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, check_invoice_totals, compute_totals
 from billing.services.acting import by_plugin, facts_for, item_rows, known_of, need_calls
+from billing.services.consultations import UnknownConsultation
+from billing.services.patients import UnknownPatient
+from billing.services.prices import UnknownService
+from billing.services.staff import UnknownProvider
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
@@ -38,34 +42,10 @@ class BadItem(Invalid):
     code = "bad_item"
 
 
-class UnknownService(NotFound):
-    """There is no such service on the price list. Facts: `service`."""
-
-    code = "unknown_service"
-
-
 class ServiceRetired(Refused):
     """The service is not sold any more. Facts: `service`."""
 
     code = "service_retired"
-
-
-class UnknownPatient(NotFound):
-    """There is no such patient in this clinic. Facts: `patient`."""
-
-    code = "unknown_patient"
-
-
-class UnknownProvider(NotFound):
-    """There is no such provider in this clinic. Facts: `provider`."""
-
-    code = "unknown_provider"
-
-
-class UnknownConsultation(NotFound):
-    """There is no such consultation of this patient. Facts: `consultation`."""
-
-    code = "unknown_consultation"
 
 
 class TotalDiffers(Conflict):

@@ -20,7 +20,7 @@ def client() -> None:
 @click.option("--address", default="")
 @click.option("--source", help="Where the client comes from, such as another system's id.")
 @click.pass_obj
-def add(console: Console, **given: Any) -> None:
+def add(console: Console, /, **given: Any) -> None:
     """Add somebody who pays."""
     from billing.services import patients
 
@@ -44,7 +44,7 @@ def show(console: Console, client_id: str) -> None:
 @click.option("--email")
 @click.option("--address")
 @click.pass_obj
-def set_(console: Console, client_id: str, **given: Any) -> None:
+def set_(console: Console, /, client_id: str, **given: Any) -> None:
     """Change a client."""
     from billing.services import patients
 

@@ -32,7 +32,7 @@ def clinic() -> None:
 @click.option("--tax-number", default="", help="As documents show it.")
 @click.option("--policy", "policies", multiple=True, metavar="NAME=VALUE", help="A policy, as `billing clinic policy` sets it.")
 @click.pass_obj
-def create(console: Console, currency: str, rounding: str, policies: tuple[str, ...], **given: Any) -> None:
+def create(console: Console, /, currency: str, rounding: str, policies: tuple[str, ...], **given: Any) -> None:
     """Found a clinic: all healthy plugins at work, no tax, its number series ready. It can take money at once."""
     from billing.rules.totals import Rounding
     from billing.services import clinics
@@ -74,14 +74,15 @@ def show(console: Console) -> None:
 @click.option("--prices-include-tax/--prices-without-tax", default=None)
 @click.option("--payment-days", type=int)
 @click.pass_obj
-def set_(console: Console, **given: Any) -> None:
+def set_(console: Console, /, **given: Any) -> None:
     """Change a clinic. What is issued keeps what it was issued with; code and currency stay."""
     from billing.services import clinics
 
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
         raise click.UsageError("Name at least one thing to change.")
-    console.show(console.run(lambda tx: (clinics.update_clinic(tx, changes=changes), {"code": tx.clinic.code, **changes})[1]))
+    console.run(lambda tx: clinics.update_clinic(tx, changes=changes))
+    console.show(changes)
 
 
 @clinic.command()

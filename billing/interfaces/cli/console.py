@@ -41,6 +41,7 @@ class Console:
         self._registry: Registry | None = None
         self._database: Database | None = None
         self._checked = False
+        self._zone = "UTC"
         self._warned: set[str] = set()
 
     def choose(self, name: str, value: Any) -> None:
@@ -129,11 +130,11 @@ class Console:
 
     def run(self, unit: "Callable[[Transaction], T]") -> T:
         """Run one unit of work in the clinic and commit it."""
-        return self.database.run(unit, actor=self.actor, clinic=self.clinic)
+        return self.database.run(self._noting_zone(unit), actor=self.actor, clinic=self.clinic)
 
     def read(self, unit: "Callable[[Transaction], T]") -> T:
         """Run one unit that only reads in the clinic."""
-        return self.database.read(unit, actor=self.actor, clinic=self.clinic)
+        return self.database.read(self._noting_zone(unit), actor=self.actor, clinic=self.clinic)
 
     def run_outside(self, unit: "Callable[[Transaction], T]") -> T:
         """Run one unit of work outside of any clinic and commit it."""
@@ -148,11 +149,22 @@ class Console:
         if self.wants_json:
             self.out(render.as_json(data))
         elif isinstance(data, Mapping):
-            render.print_fields({name: data.get(name) for name in columns or data})
+            render.print_fields({name: data.get(name) for name in columns or data}, self._zone)
         elif data:
-            render.print_table(data, columns or list(data[0]))
+            render.print_table(data, columns or list(data[0]), self._zone)
         else:
             self.out("There is nothing to show.")
+
+    def show_parts(self, data: Mapping[str, Any], *, head: Sequence[str], parts: Mapping[str, Sequence[str]]) -> None:
+        """Print a document: its head field by field, and below it each of its lists as a table of some columns; all of it with --json."""
+        if self.wants_json:
+            self.out(render.as_json(data))
+            return
+        render.print_fields({name: data[name] for name in head if data[name] not in {None, ""}}, self._zone)
+        for part, columns in parts.items():
+            if data.get(part):
+                self.out(f"\n{part}:")
+                render.print_table(data[part], columns, self._zone)
 
     def show_pages(self, pages: Iterable[Sequence[render.Fields]], *, columns: Sequence[str]) -> None:
         """Print any number of rows, page by page, in the memory of one page: a table for each, or one JSON array."""
@@ -160,7 +172,7 @@ class Console:
             render.print_json_rows(pages)
             return
         for page in pages:
-            render.print_table(page, columns)
+            render.print_table(page, columns, self._zone)
 
     def say(self, sentence: str) -> None:
         """Print one line for people; nothing with --json."""
@@ -201,6 +213,15 @@ class Console:
         if self._database is not None:
             self._database.dispose()
             self._database = None
+
+    def _noting_zone(self, unit: "Callable[[Transaction], T]") -> "Callable[[Transaction], T]":
+        """Let tables for people show the clinic's own time from here on; JSON has UTC."""
+
+        def noting(tx: "Transaction") -> T:
+            self._zone = tx.clinic.time_zone
+            return unit(tx)
+
+        return noting
 
 
 def _require_file(url: str) -> None:

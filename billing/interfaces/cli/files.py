@@ -1,7 +1,7 @@
 """Files that commands write: whole or not at all. Knows nothing of what is in them."""
 
+import os
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +25,9 @@ def writing(path: Path | None) -> Generator[TextIO]:
     if path is None:
         yield sys.stdout
         return
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        file = tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="", delete=False)  # noqa: SIM115 - renamed below, or removed
-    except OSError as error:
-        raise _refused(path, error) from error
-    draft = Path(file.name)
-    try:
-        with file:
+        with draft.open("x", encoding="utf-8", newline="") as file:
             yield file
         draft.replace(path)
     except OSError as error:

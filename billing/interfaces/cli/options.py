@@ -100,4 +100,3 @@ def list_options(command: F) -> F:
     """Add --limit and --all to a command that lists."""
     command = click.option("--all", "everything", is_flag=True, help="All of them, in any number.")(command)
     return click.option("--limit", type=click.IntRange(1, 500), default=LATEST, show_default=True, help="At most so many.")(command)
-

@@ -1,6 +1,5 @@
 """`billing patient`: those who are cared for, people and animals."""
 
-from datetime import date
 from typing import Any
 
 import click
@@ -28,7 +27,7 @@ def patient() -> None:
 @click.option("--breed", help="Of an animal.")
 @click.option("--source", help="Where the patient comes from, such as another system's id.")
 @click.pass_obj
-def add(console: Console, kind: str | None, species: str | None, **given: Any) -> None:
+def add(console: Console, /, kind: str | None, species: str | None, **given: Any) -> None:
     """Add a patient."""
     from billing.services import patients
 
@@ -83,11 +82,11 @@ def show(console: Console, patient_id: str) -> None:
 @click.option("--species")
 @click.option("--breed")
 @click.pass_obj
-def set_(console: Console, patient_id: str, **given: Any) -> None:
+def set_(console: Console, /, patient_id: str, **given: Any) -> None:
     """Change a patient."""
     from billing.services import patients
 
-    changes: dict[str, str | date] = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
         raise click.UsageError("Name at least one thing to change.")
     show_act(console, lambda tx: patients.update_patient(tx, patient_id=patient_id, changes=changes))

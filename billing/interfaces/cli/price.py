@@ -1,5 +1,6 @@
 """`billing price`: the price list, its history, and both ways between it and a CSV file."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -63,9 +64,7 @@ def list_(console: Console, department: str | None, search: str | None, retired:
 
     show_list(
         console,
-        lambda tx, limit, after: prices.list_services(
-            tx, department=department, search=search, retired=retired, limit=limit, after=after
-        ),
+        lambda tx, limit, after: prices.list_services(tx, department=department, search=search, retired=retired, limit=limit, after=after),
         columns=COLUMNS,
         limit=limit,
         everything=everything,
@@ -93,9 +92,7 @@ def set_(
         raise click.UsageError("Name a price or a tax, or else a department, a description or a unit.")
     category, rate_bp = _tax(tax)
     if changes_name:
-        show_act(
-            console, lambda tx: prices.update_service(tx, code=code, department=department, description=description, unit=unit)
-        )
+        show_act(console, lambda tx: prices.update_service(tx, code=code, department=department, description=description, unit=unit))
         return
     show_act(
         console,
@@ -148,7 +145,7 @@ def import_(console: Console, file: BinaryIO) -> None:
     from billing.services import price_files
 
     content = file.read(price_files.MOST_BYTES + 1)  # before the unit, which may run again
-    show_act(console, lambda tx: price_files.import_prices(tx, stream=_stream(content)))
+    show_act(console, lambda tx: price_files.import_prices(tx, stream=BytesIO(content)))
 
 
 @price.command("export")
@@ -162,12 +159,6 @@ def export(console: Console, out: Path | None) -> None:
         count = console.read(lambda tx: price_files.export_prices(tx, stream=stream))
     if out is not None:
         console.say(f"{count} services written to {out}.")
-
-
-def _stream(content: bytes) -> BinaryIO:
-    from io import BytesIO
-
-    return BytesIO(content)
 
 
 def _tax(text: str | None) -> tuple[str | None, int | None]:

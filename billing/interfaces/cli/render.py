@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.clock import local
 from billing.money import Currency, format_amount, format_quantity, format_rate, format_unit_price
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ def print_json_rows(pages: Iterable[Sequence[Fields]]) -> None:
     click.echo("[]" if before == "[\n" else "\n]")
 
 
-def print_table(data: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print rows as a table: numbers to the right, plain text without colours where nobody looks."""
+def print_table(data: Sequence[Mapping[str, Any]], columns: Sequence[str], zone: str) -> None:
+    """Print rows as a table: numbers to the right, instants by the clocks of `zone`, plain text without colours where nobody looks."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    cells = [[_cell(row.get(column)) for column in columns] for row in data]
+    cells = [[_cell(row.get(column), zone) for column in columns] for row in data]
     for at, column in enumerate(columns):
         shown = [row[at] for row in cells if row[at]]
         numbers = bool(shown) and all(_NUMBER.fullmatch(each) for each in shown)
@@ -71,7 +72,7 @@ def print_table(data: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     _print(table)
 
 
-def print_fields(data: Mapping[str, Any]) -> None:
+def print_fields(data: Mapping[str, Any], zone: str) -> None:
     """Print one thing: a line for each field, and a table below for each list of rows that it has."""
     from rich.table import Table
     from rich.text import Text
@@ -82,11 +83,11 @@ def print_fields(data: Mapping[str, Any]) -> None:
     lists = {name: value for name, value in data.items() if _is_rows(value)}
     for name, value in data.items():
         if name not in lists:
-            table.add_row(Text(name.replace("_", " ")), Text(_cell(value)))
+            table.add_row(Text(name.replace("_", " ")), Text(_cell(value, zone)))
     _print(table)
     for name, value in lists.items():
         click.echo(f"\n{name.replace('_', ' ')}:")
-        print_table(value, list(dict.fromkeys(key for row in value for key in row)))
+        print_table(value, list(dict.fromkeys(key for row in value for key in row)), zone)
 
 
 def _field(name: str, value: Any, currency: Currency) -> tuple[str, Any]:
@@ -118,17 +119,17 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, zone: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
+        return f"{local(value, zone):%Y-%m-%d %H:%M:%S}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_cell, value))
+        return ", ".join(_cell(each, zone) for each in value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_cell(each)}" for key, each in value.items())
+        return ", ".join(f"{key}={_cell(each, zone)}" for key, each in value.items())
     return str(value)
 
 

@@ -28,9 +28,7 @@ def add(console: Console, name: str, kind: str, shape: str, reset: str, start: i
 
     show_act(
         console,
-        lambda tx: services.add_series(
-            tx, series=name, kind=kind, format=shape, reset=reset, start_value=start, standard=standard
-        ),
+        lambda tx: services.add_series(tx, series=name, kind=kind, format=shape, reset=reset, start_value=start, standard=standard),
     )
 
 

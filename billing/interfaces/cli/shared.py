@@ -31,7 +31,10 @@ def shared_options(*, hidden: bool) -> list[click.Option]:
         (["--json", OURS + "as_json"], {"is_flag": True, "help": "Print JSON: amounts as decimal texts, lists as arrays."}),
         (["--as", OURS + "login"], {"metavar": "LOGIN", "help": "Who acts. [default: BILLING_ACTOR, or operator]"}),
         (["--clinic", OURS + "clinic"], {"metavar": "CODE", "help": "The clinic. [default: BILLING_CLINIC, or the only one]"}),
-        (["--database", OURS + "database_url"], {"metavar": "URL", "help": "Where the data is. [default: BILLING_DATABASE_URL, or a file]"}),
+        (
+            ["--database", OURS + "database_url"],
+            {"metavar": "URL", "help": "Where the data is. [default: BILLING_DATABASE_URL, or a file]"},
+        ),
     ]
     return [click.Option(names, expose_value=False, hidden=hidden, callback=_choose, **details) for names, details in wanted]
 

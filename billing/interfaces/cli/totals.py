@@ -1,6 +1,5 @@
 """The command `totals`: computes the documents of a JSON file and says where they state other totals; knows nothing of the database."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from billing.errors import Invalid
+from billing.interfaces.cli import render
+from billing.interfaces.cli.console import Console
 from billing.money import format_amount, format_rate
 
 if TYPE_CHECKING:
@@ -33,22 +33,15 @@ class ComputedCase:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "wants_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
-def totals(context: click.Context, file: Path, *, wants_json: bool) -> None:
+def totals(context: click.Context, file: Path) -> None:
     """Compute the totals of the documents in FILE and compare them with those it states.
 
     FILE is a JSON list of documents in the format of the public EN 16931 examples. The exit code is 1 if any total differs.
     """
-    try:
-        computed = compute_file(file)
-    except Invalid as error:
-        click.echo(f"Error: {error}", err=True)
-        context.exit(error.exit_code)
-    if wants_json:
-        click.echo(json.dumps(as_json(computed), ensure_ascii=False, indent=2))
-    else:
-        click.echo(as_text(computed))
+    console: Console = context.obj
+    computed = compute_file(file)
+    console.out(render.as_json(as_json(computed)) if console.wants_json else as_text(computed))
     if any(each.differences for each in computed):
         context.exit(DIFFERENCES_EXIT_CODE)
 

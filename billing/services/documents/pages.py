@@ -220,7 +220,9 @@ def _departments(content: ReceiptContent, labels: Labels, write: Writer) -> tupl
 
 
 def _quantity(item: InvoiceItem, labels: Labels, write: Writer) -> str:
-    return "" if item.quantity_milli == ONE_MILLI else f"{write.quantity(item.quantity_milli)} {labels.units.get(item.unit, item.unit)}".strip()
+    if item.quantity_milli == ONE_MILLI:
+        return ""
+    return f"× {write.quantity(item.quantity_milli)} {labels.units.get(item.unit, item.unit)}".strip()
 
 
 def _paid_for(content: ReceiptContent, labels: Labels, write: Writer) -> tuple[Sum, ...]:

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from billing.services.documents.pages import Head, InvoicePage, ItemLine, ReceiptPage, Sum
+from billing.services.documents.pages import DepartmentPart, Head, InvoicePage, ItemLine, ReceiptPage, Sum
 
 NARROWEST_LEFT = 12
 """An amount that leaves less room than this to the words before it gets a line of its own."""
@@ -125,15 +125,17 @@ def _item(item: ItemLine, tax: str, columns: int) -> Iterator[str]:
 
 
 def _receipt(page: ReceiptPage, columns: int) -> Iterator[str]:
-    for department in page.departments:
+    blocks = [_departments(page.departments, columns), *(_sums(block, columns) for block in page.sums)]
+    for lines in filter(None, map(list, blocks)):
+        yield from lines
+        yield "-" * columns
+
+
+def _departments(departments: Iterable[DepartmentPart], columns: int) -> Iterator[str]:
+    for department in departments:
         yield from between(department.name, department.total, columns)
         for description, quantity, amount in department.items:
-            words = f"{description}, {quantity}" if quantity else description
-            yield from between(words, amount, columns, indent="  ")
-    for block in page.sums:
-        yield "-" * columns
-        yield from _sums(block, columns)
-    yield "-" * columns
+            yield from between(f"{description} {quantity}", amount, columns, indent="  ")
 
 
 def _sums(sums: Iterable[Sum], columns: int) -> Iterator[str]:

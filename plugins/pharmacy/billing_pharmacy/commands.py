@@ -132,10 +132,7 @@ def adjust(console: Console, code: str, lot: str, quantity: str, reason: str, ke
 @click.pass_obj
 def write_off(console: Console) -> None:
     """Write off all batches that expired before today."""
-    written_off = console.run(services.write_off_expired)
-    if not written_off:
-        console.say("Nothing has expired.")
-    console.show([_booked_row(each) for each in written_off])
+    console.show([_booked_row(each) for each in console.run(services.write_off_expired)])
 
 
 @stock.command("import")

@@ -152,7 +152,7 @@ def write_off_expired(tx: Transaction) -> tuple[Booked, ...]:
     expired = select(Batch).where(Batch.on_hand_milli > 0, Batch.expires_on < tx.business_date).order_by(Batch.id).with_for_update()
     batches = tx.session.scalars(expired.execution_options(populate_existing=True)).all()
     wanted = select(Product.service_id, Product.code).where(Product.service_id.in_([batch.service_id for batch in batches]))
-    codes = dict(tx.session.execute(wanted).tuples().all())
+    codes = {row.service_id: row.code for row in tx.session.execute(wanted)}
     moves, written_off = [], []
     for batch in batches:
         gone = batch.on_hand_milli

@@ -1,6 +1,8 @@
 """Records of another system as items and stock of the pharmacy; no database."""
 
+import csv
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,6 +25,7 @@ from billing.plugin import (
     Record,
     Records,
     currency,
+    parse_unit_price,
 )
 
 AT = datetime(1992, 11, 4, 19, tzinfo=UTC)
@@ -110,6 +113,18 @@ def test_stock_that_a_row_names_is_handed_on() -> None:
             {"lot": "B2", "expires_on": "2027-01-31", "quantity_milli": 2_500},
         ]
     }
+
+
+def test_every_medication_and_immunization_of_a_real_export_is_claimed_at_its_price(shared_data: Path) -> None:
+    for kind, prefix in (("medication", "RX-"), ("immunization", "CVX-")):
+        with (shared_data / "synthea" / f"{kind}s.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+
+        found = claims(*(Record(kind, row, AT) for row in rows))
+
+        assert [claim.code for claim in found] == [prefix + row["CODE"] for row in rows]
+        assert [claim.unit_price_e4 for claim in found] == [parse_unit_price(row["BASE_COST"], USD) for row in rows]
+        assert [claim.quantity_milli for claim in found] == [int(row.get("DISPENSES", "1")) * 1_000 for row in rows]
 
 
 def test_new_services_become_products_once() -> None:

@@ -1,0 +1,103 @@
+"""Races with real processes: each opens the database by itself, waits at the barrier, and does its act. Exact winners, exact losers."""
+
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from billing import registry
+from billing.errors import BillingError
+from billing.rules.settlement import Scope
+from billing.services import invoices, payments
+from billing.services.setup import OPERATOR_LOGIN
+from billing.testing.shelf import Desk, Shelf
+from billing.testing.world import items_of, open_database, tenders_of
+from billing.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Pay:
+    """Take a payment."""
+
+    invoice_id: str
+    tenders: tuple[str, ...]
+    scope: str = "ALL"
+    key: str | None = None
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the taken payment."""
+        return payments.take_payment(
+            tx, invoice_id=self.invoice_id, scope=Scope.parse(self.scope), tenders=tenders_of(tx, self.tenders), key=self.key
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Create an invoice; with `fail`, undo it after the number was taken."""
+
+    patient_id: str
+    items: tuple[str, ...]
+    fail: bool = False
+    key: str | None = None
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the made invoice."""
+        made = invoices.create_invoice(tx, patient_id=self.patient_id, items=items_of(self.items), key=self.key)
+        tx.flush()  # the number is taken here, so that the failure comes after it
+        if self.fail:
+            raise Undone("undone on purpose")
+        return made
+
+
+class Undone(BillingError):
+    """A unit undone on purpose."""
+
+    code = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an act of a racer came to: the printed number and its row's id, or the code of its refusal."""
+
+    number: str | None = None
+    id: str | None = None
+    code: str | None = None
+    replayed: bool = False
+
+
+def race(url: str, acts: Sequence[Sequence[Any]], *, clinic: str = "north", seconds: float = 120) -> list[list[Outcome]]:
+    """Run each list of acts in a process of its own, all from the same moment on; return their outcomes in order."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(len(acts))
+    results = context.Queue()
+    racers = [context.Process(target=_run, args=(url, clinic, place, list(own), barrier, results)) for place, own in enumerate(acts)]
+    for racer in racers:
+        racer.start()
+    found: dict[int, list[Outcome]] = {}
+    try:
+        for _ in racers:
+            place, outcomes = results.get(timeout=seconds)
+            found[place] = outcomes
+    finally:
+        for racer in racers:
+            racer.join(timeout=10)
+            if racer.is_alive():
+                racer.kill()
+    return [found[place] for place in range(len(acts))]
+
+
+def _run(url: str, clinic: str, place: int, acts: Sequence[Any], barrier: Any, results: Any) -> None:
+    database = open_database(url, registry.of_modules({"shelf": Shelf(), "desk": Desk()}))
+    database.read(lambda tx: tx.clinic_id, clinic=clinic, actor=OPERATOR_LOGIN)  # connected and warm before the start
+    barrier.wait(timeout=60)
+    outcomes = []
+    for act in acts:
+        try:
+            made = database.run(act, clinic=clinic, actor=OPERATOR_LOGIN)
+        except BillingError as error:
+            outcomes.append(Outcome(code=error.code))
+        else:
+            number = made.receipt_number if hasattr(made, "receipt_number") else made.number
+            outcomes.append(Outcome(number=number, id=made.id, replayed=getattr(made, "replayed", False)))
+    results.put((place, outcomes))
+    database.dispose()

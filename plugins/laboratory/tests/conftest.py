@@ -1,0 +1,211 @@
+"""A clinic with a laboratory on a real database, and short words for what happens in it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from threading import Barrier, Thread
+from typing import Any, TypeVar
+
+import pytest
+from billing_laboratory import catalogue, hooks, queries, services
+from billing_laboratory.invariants import INVARIANTS
+from billing_laboratory.model import LabOrder, LabResult
+from billing_laboratory.report import Report
+from billing_laboratory.rules import Range
+from sqlalchemy import select, text
+
+from billing import clock, registry
+from billing.model import Effect, InvoiceItem, Patient
+from billing.plugin import (
+    BilledItem,
+    BillingError,
+    ImportedItem,
+    ImportFacts,
+    InvoiceMade,
+    NewItem,
+    PatientFacts,
+    PaymentTaken,
+    Record,
+    Records,
+    RefundedItem,
+    RefundFacts,
+    Scope,
+    StoredEffect,
+    Tender,
+    Transaction,
+    take_payment,
+)
+from billing.services.acting import ask, parts_of_rows, write_plan
+from billing.services.audit import list_entries
+from billing.services.invoice_steps import issue_invoice
+from billing.services.payments import PaymentPreview, preview_payment
+from billing.services.staff import add_staff
+from billing.testing.shelf import Desk
+from billing.testing.world import World
+from billing.trips import Query
+
+T = TypeVar("T")
+
+AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
+NOBODY = {"item_id": None, "provider_id": None, "patient_id": None, "sex": None, "birth_date": None, "species": None}
+
+
+class Lab(World):
+    """Two clinics, north and south. Of the laboratory in north: K (potassium), ELEC (sodium, potassium) and COV (a finding), 5.00 each.
+
+    anna and bert are clinicians, mona manages, carl is a cashier. It is the first of March.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, plugins={"laboratory": hooks, "desk": Desk()})
+        self.found("south")
+        for login, role in (("anna", "clinician"), ("bert", "clinician"), ("mona", "manager"), ("carl", "cashier")):
+            self.run(lambda tx, login=login, role=role: add_staff(tx, login=login, name=login.title(), role=role))  # type: ignore[misc]
+        for code in ("K", "ELEC", "COV", "NEW"):
+            self.service(code, department="laboratory", price="5.00")
+        self.run(_set_up, actor="mona")
+
+    def person(self, *, species: str | None = None, sex: str = "female", birth_date: date | None = date(1980, 5, 17)) -> str:
+        """Return the id of a new patient."""
+        patient_id = self.patient(kind="animal" if species else "person", species=species)
+
+        def unit(tx: Transaction) -> None:
+            patient = tx.session.scalars(select(Patient).where(Patient.id == patient_id)).one()
+            patient.sex, patient.birth_date = sex, birth_date
+
+        self.run(unit)
+        return patient_id
+
+    def issue(self, *items: str | NewItem, patient_id: str | None = None) -> InvoiceMade:
+        """Return a new issued invoice."""
+        made = self.invoice(*items, patient_id=patient_id or self.person())
+        self.run(lambda tx: issue_invoice(tx, invoice_id=made.id))
+        return made
+
+    def order(self, *items: str, patient_id: str | None = None) -> str:
+        """Return the id of the first order of these items, paid."""
+        made = self.issue(*items, patient_id=patient_id)
+        self.run(self.paying(made))
+        return self.orders(made)[0].id
+
+    @staticmethod
+    def paying(invoice: InvoiceMade) -> Callable[[Transaction], PaymentTaken]:
+        """Return the unit that pays all of an invoice."""
+        return lambda tx: take_payment(tx, scope=Scope.all(), invoice_id=invoice.id, tenders=[Tender("card", invoice.total_minor)])
+
+    def preview(self, invoice: InvoiceMade) -> PaymentPreview:
+        return self.read(lambda tx: preview_payment(tx, scope=Scope.all(), invoice_id=invoice.id))
+
+    def orders(self, invoice: InvoiceMade | None = None) -> list[LabOrder]:
+        """Return the orders of an invoice, or all, in the order of their items."""
+        statement = select(LabOrder).join(
+            InvoiceItem, (InvoiceItem.clinic_id == LabOrder.clinic_id) & (InvoiceItem.id == LabOrder.item_id)
+        )
+        if invoice is not None:
+            statement = statement.where(InvoiceItem.invoice_id == invoice.id)
+        return list(self.read(lambda tx: tx.session.scalars(statement.order_by(InvoiceItem.position, LabOrder.id)).all()))
+
+    def results(self, order_id: str) -> list[LabResult]:
+        """Return an order's results, as on its report."""
+        statement = select(LabResult).where(LabResult.order_id == order_id).order_by(LabResult.position, LabResult.id)
+        return list(self.read(lambda tx: tx.session.scalars(statement).all()))
+
+    def status(self, order_id: str) -> str:
+        return next(each.status for each in self.orders() if each.id == order_id)
+
+    def collect(self, order_id: str) -> None:
+        self.run(lambda tx: services.collect_order(tx, order_id=order_id), actor="anna")
+
+    def enter(self, order_id: str, analyte: str, value: str, *, by: str = "anna") -> None:
+        self.run(lambda tx: services.enter_result(tx, order_id=order_id, analyte_code=analyte, value=value), actor=by)
+
+    def verify(self, order_id: str, analyte: str, *, by: str = "bert") -> None:
+        self.run(lambda tx: services.verify_result(tx, order_id=order_id, analyte_code=analyte), actor=by)
+
+    def amend(self, order_id: str, analyte: str, value: str, *, reason: str = "haemolysed", by: str = "anna") -> None:
+        self.run(lambda tx: services.amend_result(tx, order_id=order_id, analyte_code=analyte, value=value, reason=reason), actor=by)
+
+    def measured(self, order_id: str, analyte: str, value: str) -> LabResult:
+        """Collect, enter and verify one value; return its row."""
+        self.collect(order_id)
+        self.enter(order_id, analyte, value)
+        self.verify(order_id, analyte)
+        return next(row for row in self.results(order_id) if row.value == value)
+
+    def waiting(self) -> list[tuple[str, int, int]]:
+        """Return the worklist as (code, to enter, to verify)."""
+        return [(row.code, row.to_enter, row.to_verify) for row in self.read(queries.worklist, actor="anna")]
+
+    def report(self, order_id: str) -> Report:
+        return self.read(lambda tx: queries.report(tx, order_id=order_id), actor="anna")
+
+    def broken(self) -> set[str]:
+        """Name the laboratory's invariants that do not hold."""
+        return self.read(lambda tx: {each.name for each in INVARIANTS if tx.rows(Query(each.violations))})
+
+    def audited(self) -> list[str]:
+        """Name the laboratory's acts that were audited, in order."""
+        return [each.action for each in self.read(lambda tx: list(list_entries(tx, limit=1000))) if each.action.startswith("lab.")]
+
+    def tamper(self, *statements: str) -> None:
+        """Change rows behind everybody's back, SQLite's foreign keys aside."""
+        with self.database.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def at_once(self, *units: Callable[[Transaction], T], actors: tuple[str, ...] = ()) -> list[T | BillingError]:
+        """Run units at the same time and return what each returned or was refused with."""
+        answers: list[T | BillingError] = []
+        start = Barrier(len(units))
+
+        def go(unit: Callable[[Transaction], T], actor: str) -> None:
+            start.wait()
+            try:
+                answers.append(self.run(unit, actor=actor))
+            except BillingError as error:
+                answers.append(error)
+
+        threads = [Thread(target=go, args=each) for each in zip(units, actors or [self.actor] * len(units), strict=True)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        return answers
+
+    def bring(self, *rows: dict[str, str], patient_id: str | None = None) -> InvoiceMade:
+        """Bring observations of a visit the way of an import: claims, services, what must stand, the invoice. It is not paid yet."""
+        whose = patient_id or self.person()
+
+        def unit(tx: Transaction) -> InvoiceMade:
+            made = tuple(Record("observation", row, AT) for row in rows)
+            claims = list(hooks.import_records(Records("v", AT, tx.clinic.currency, made, entered_by=tx.actor.id, verified_by="checker")))
+            items = [
+                ImportedItem(listed[each.code], each.department, each.code, each.description, 1000, each.given) for each in claims
+            ]
+            facts = ImportFacts("v", tx.business_date, tx.at, tx.actor.id)
+            sources = [{**NOBODY, "department": each.department, "service_id": each.service_id, "quantity_milli": 1000} for each in items]
+            plan = ask(
+                parts_of_rows(tx, items, "importing", sources),
+                "on_records_imported",
+                lambda part: registry.of(tx).on_records_imported(part.plugin, facts, part.items, part.known),
+            )
+            write_plan(tx, plan, action="import", action_id="v")
+            return create(tx, [NewItem(each.code, given={**each.given, "verified_by": checker}) for each in claims])
+
+        def create(tx: Transaction, items: list[NewItem]) -> InvoiceMade:
+            from billing.plugin import create_invoice
+
+            return create_invoice(tx, patient_id=whose, items=items)
+
+        checker = self.run(lambda tx: tx.actor.id, actor="bert")
+        codes = {f"LAB-{row['CODE']}" for row in rows}
+        listed = {code: self._listed(code) for code in sorted(codes)}
+        return self.run(unit)
+
+    def _listed(self, code: str) -> str:
+        from billing.plugin import NotFound, find_service
+
+        try:
+            return self.read(lambda tx: find_service(tx, code).id)
+        except NotFound:
+            return self.service(code, department="laboratory", price="0.00")
