@@ -9,7 +9,8 @@ from typing import Any
 from billing import hookspecs
 from billing.changes.declare import BILLING_API, Declaration
 from billing.errors import Misconfigured
-from billing.model import Base, TableClass
+from billing.model import Base
+from billing.model.lint import schema_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def check_declaration(name: str, declared: Sequence[Any]) -> Declaration:
     for table in declaration.tables:
         if not table.__tablename__.startswith(f"{name}_"):
             raise Misconfigured(f"its table {table.__tablename__} must be named {name}_...")
-        if table.table_class is TableClass.CLINIC and next(iter(table.__table__.primary_key.columns)).name != "clinic_id":
-            raise Misconfigured(f"the primary key of its table {table.__tablename__} must begin with clinic_id")
     own = {table.__table__ for table in declaration.tables}
+    if problems := schema_problems(own):
+        raise Misconfigured(problems[0])
     undeclared = [each.name for each in Base.metadata.tables.values() if each.name.startswith(f"{name}_") and each not in own]
     for need in declaration.needs:
         foreign = [each.name for each in need.tables - own]

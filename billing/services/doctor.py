@@ -98,11 +98,10 @@ def examine(tx: Transaction, *, fast: bool = False, only: Sequence[str] | None =
 def rules_of(tx: Transaction) -> Iterator[Rule]:
     """Return all rules that hold for the clinic of this unit."""
     plugins = registry.of(tx)
-    for rule in (*CORE, *of_departments(plugins), *of_tables(_core_tables()), *CODE_CHECKS):
-        yield None, rule
+    core: tuple[Invariant | CodeCheck, ...] = (*CORE, *of_departments(plugins), *of_tables(_core_tables()), *CODE_CHECKS)
+    yield from ((None, rule) for rule in core)
     for plugin in plugins.enabled(tx.clinic):
-        for rule in (*plugin.declaration.invariants, *of_tables(plugin.tables)):
-            yield plugin.name, rule
+        yield from ((plugin.name, rule) for rule in (*plugin.declaration.invariants, *of_tables(plugin.tables)))
 
 
 def examine_installation(database: Database, *, plugins: Registry) -> Report:

@@ -5,12 +5,12 @@ written so that no spreadsheet takes it for a formula; `rules.spreadsheet.plain_
 """
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, TextIO
 
-from sqlalchemy import Select, Text, bindparam, func, select, tuple_, type_coerce
+from sqlalchemy import Text, bindparam, func, select, tuple_, type_coerce
 
 from billing.model import CLINIC, AuditEntry, Client, Invoice, InvoiceItem, Patient, Payment, Staff, Tender
 from billing.model.types import IdType, InstantType, WholeType
@@ -48,23 +48,24 @@ def write_csv(export: Export, file: TextIO, *, byte_order_mark: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """How a table is read: a query from a place on, the columns with what fills them, and the place behind a row."""
+    """How a table is read: a query from a place on, what fills its columns, the place of the beginning, and the place behind a row."""
 
     name: str
     query: Query
-    cells: tuple[tuple[str, Callable[[Row], str]], ...]
-    first: dict[str, Any]
-    place: Callable[[Row], dict[str, Any]]
+    columns: str
+    first: Mapping[str, Any]
+    place: Callable[[Row], Mapping[str, Any]]
 
     def export(self, tx: Transaction) -> Export:
         tx.require("exports.read")
-        return Export(self.name, tuple(name for name, _ in self.cells), self._rows(tx))
+        cells = [_cell(word) for word in self.columns.split()]
+        return Export(self.name, tuple(name for name, _ in cells), self._rows(tx, [fill for _, fill in cells]))
 
-    def _rows(self, tx: Transaction) -> Iterator[tuple[str, ...]]:
+    def _rows(self, tx: Transaction, fills: Sequence[Callable[[Row], str]]) -> Iterator[tuple[str, ...]]:
         after = self.first
         while rows := tx.rows(self.query, **after):
             for row in rows:
-                yield tuple(fill(row) for _, fill in self.cells)
+                yield tuple(fill(row) for fill in fills)
             after = self.place(rows[-1])
 
 
@@ -94,41 +95,43 @@ def export_audit(tx: Transaction) -> Export:
     return _AUDIT.export(tx)
 
 
-def _text(name: str) -> Callable[[Row], str]:
-    """Fill in what people or programs have written, guarded."""
-    return lambda row: safe_cell(getattr(row, name) or "")
+_FILL: Mapping[str, Callable[[Row, str], str]] = {
+    "text": lambda row, name: safe_cell(getattr(row, name) or ""),
+    "plain": lambda row, name: _plain(getattr(row, name)),
+    "amount": lambda row, name: format_amount(getattr(row, f"{name}_minor"), currency(row.currency)),
+    "price": lambda row, name: format_unit_price(getattr(row, f"{name}_e4"), currency(row.currency)),
+    "quantity": lambda row, name: format_quantity(getattr(row, f"{name}_milli")),
+    "percent": lambda row, name: format_rate(getattr(row, f"{name}_bp")),
+}
+"""Kinds of cells. Text is what people or programs have written, and is guarded; plain are ids, whole numbers, days, instants and hashes."""
 
 
-def _plain(name: str) -> Callable[[Row], str]:
-    """Fill in ids, whole numbers, days and instants: nothing that a spreadsheet could run."""
-    return lambda row: _shown(getattr(row, name))
+def _cell(word: str) -> tuple[str, Callable[[Row], str]]:
+    """Read `title=column:kind`: without a title it is the column, without a kind it is text."""
+    name, _, kind = word.partition(":")
+    title, _, source = name.rpartition("=")
+    fill = _FILL[kind or "text"]
+    return title or source, lambda row: fill(row, source)
 
 
-def _amount(name: str) -> Callable[[Row], str]:
-    return lambda row: format_amount(getattr(row, f"{name}_minor"), currency(row.currency))
-
-
-def _shown(value: Any) -> str:
+def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return value.isoformat() if isinstance(value, date) else "" if value is None else str(value)
 
 
-def _cells(*cells: str | tuple[str, Callable[[Row], str]]) -> tuple[tuple[str, Callable[[Row], str]], ...]:
-    return tuple((cell, _text(cell)) if isinstance(cell, str) else cell for cell in cells)
-
-
 _AT, _ID, _POSITION = bindparam("at", type_=InstantType()), bindparam("id", type_=IdType()), bindparam("position", type_=WholeType())
-_FIRST = {"at": datetime(1, 1, 2, tzinfo=UTC), "id": "00000000-0000-0000-0000-000000000000", "position": -(2**62)}
+_FIRST = {"at": datetime(1, 1, 2, tzinfo=UTC), "id": "00000000-0000-0000-0000-000000000000"}
+_FIRST_OF_PARTS = {**_FIRST, "position": -(2**62)}
 
 
-def _batch(statement: Select[Any], *key: Any, after: Sequence[Any]) -> Query:
+def _batch(statement: Any, *key: Any, after: Sequence[Any]) -> Query:
     # The first condition follows from the second; an index can follow it where the key is made of two tables.
     # OFFSET 0 is written out, since SQLite's LIMIT would otherwise come with a parameter of its own.
     return Query(statement.where(key[0] >= after[0], tuple_(*key) > tuple_(*after)).order_by(*key).limit(BATCH).offset(0))
 
 
-def _place(*names: str) -> Callable[[Row], dict[str, Any]]:
+def _place(*names: str) -> Callable[[Row], Mapping[str, Any]]:
     """Return what gives the place behind a row: the columns by which it is ordered, as the query's binds."""
     return lambda row: dict(zip(("at", "id", "position"), (getattr(row, name) for name in names), strict=False))
 
@@ -138,6 +141,9 @@ _INVOICES = _Table(
     _batch(
         select(
             *Invoice.__table__.columns,
+            (Invoice.total_minor - Invoice.amount_paid_minor - Invoice.written_off_minor - Invoice.credited_minor).label(
+                "amount_due_minor"
+            ),
             Patient.name.label("patient"),
             Client.name.label("client"),
         )
@@ -148,38 +154,10 @@ _INVOICES = _Table(
         Invoice.id,
         after=(_AT, _ID),
     ),
-    _cells(
-        "number",
-        "status",
-        ("issue_date", _plain("issue_date")),
-        ("due_date", _plain("due_date")),
-        "client",
-        "patient",
-        "currency",
-        ("net", _amount("net")),
-        ("tax", _amount("tax")),
-        ("total", _amount("total")),
-        ("amount_paid", _amount("amount_paid")),
-        ("written_off", _amount("written_off")),
-        ("credited", _amount("credited")),
-        (
-            "amount_due",
-            lambda row: format_amount(
-                row.total_minor - row.amount_paid_minor - row.written_off_minor - row.credited_minor, currency(row.currency)
-            ),
-        ),
-        "source",
-        "note",
-        "cancel_reason",
-        ("created_at", _plain("created_at")),
-        ("issued_at", _plain("issued_at")),
-        ("cancelled_at", _plain("cancelled_at")),
-        ("id", _plain("id")),
-        ("patient_id", _plain("patient_id")),
-        ("client_id", _plain("client_id")),
-        ("consultation_id", _plain("consultation_id")),
-    ),
-    {name: _FIRST[name] for name in ("at", "id")},
+    """number status issue_date:plain due_date:plain client patient
+    currency net:amount tax:amount total:amount amount_paid:amount written_off:amount credited:amount amount_due:amount
+    source note cancel_reason created_at:plain issued_at:plain cancelled_at:plain id:plain patient_id:plain client_id:plain consultation_id:plain""",
+    _FIRST,
     _place("created_at", "id"),
 )
 _ITEMS = _Table(
@@ -202,35 +180,11 @@ _ITEMS = _Table(
         InvoiceItem.position,
         after=(_AT, _ID, _POSITION),
     ),
-    _cells(
-        ("invoice", _text("number")),
-        ("invoice_status", _text("status")),
-        ("issue_date", _plain("issue_date")),
-        ("position", _plain("position")),
-        "department",
-        "code",
-        "description",
-        ("quantity", lambda row: format_quantity(row.quantity_milli)),
-        "unit",
-        "currency",
-        ("unit_price", lambda row: format_unit_price(row.unit_price_e4, currency(row.currency))),
-        ("allowance", _amount("allowance")),
-        ("charge", _amount("charge")),
-        ("net", _amount("net")),
-        ("document_adjustment", _amount("adjustment")),
-        ("taxable", _amount("taxable")),
-        "tax_category",
-        ("tax_percent", lambda row: format_rate(row.tax_rate_bp)),
-        ("tax", _amount("tax")),
-        ("total", _amount("total")),
-        ("receipt", _text("receipt_number")),
-        ("paid_at", _plain("paid_at")),
-        "source",
-        ("id", _plain("id")),
-        ("invoice_id", _plain("invoice_id")),
-        ("provider_id", _plain("provider_id")),
-    ),
-    _FIRST,
+    """invoice=number invoice_status=status issue_date:plain position:plain department code description quantity:quantity unit
+    currency unit_price:price allowance:amount charge:amount net:amount document_adjustment=adjustment:amount taxable:amount
+    tax_category tax_percent=tax_rate:percent tax:amount total:amount receipt=receipt_number paid_at:plain
+    source id:plain invoice_id:plain provider_id:plain""",
+    _FIRST_OF_PARTS,
     _place("created_at", "invoice_id", "position"),
 )
 _PAYMENTS = _Table(
@@ -243,29 +197,25 @@ _PAYMENTS = _Table(
         Payment.id,
         after=(_AT, _ID),
     ),
-    _cells(
-        ("receipt", _text("receipt_number")),
-        ("business_date", _plain("business_date")),
-        ("taken_at", _plain("taken_at")),
-        ("invoice", _text("number")),
-        "scope",
-        "currency",
-        ("due", _amount("due")),
-        ("tendered", _amount("tendered")),
-        ("change", _amount("change")),
-        ("rounding", _amount("rounding")),
-        ("applied", _amount("applied")),
-        "cashier",
-        ("id", _plain("id")),
-        ("invoice_id", _plain("invoice_id")),
-    ),
-    {name: _FIRST[name] for name in ("at", "id")},
+    """receipt=receipt_number business_date:plain taken_at:plain invoice=number scope
+    currency due:amount tendered:amount change:amount rounding:amount applied:amount cashier id:plain invoice_id:plain""",
+    _FIRST,
     _place("taken_at", "id"),
 )
 _TENDERS = _Table(
     "tenders",
     _batch(
-        select(Tender.position, Tender.method, Tender.amount_minor, Tender.reference, *Payment.__table__.columns)
+        select(
+            Tender.position,
+            Tender.method,
+            Tender.amount_minor,
+            Tender.reference,
+            Payment.id,
+            Payment.receipt_number,
+            Payment.business_date,
+            Payment.taken_at,
+            Payment.currency,
+        )
         .join(Payment, (Payment.clinic_id == Tender.clinic_id) & (Payment.id == Tender.payment_id))
         .where(Tender.clinic_id == CLINIC),
         Payment.taken_at,
@@ -273,53 +223,25 @@ _TENDERS = _Table(
         Tender.position,
         after=(_AT, _ID, _POSITION),
     ),
-    _cells(
-        ("receipt", _text("receipt_number")),
-        ("business_date", _plain("business_date")),
-        ("position", _plain("position")),
-        "method",
-        "currency",
-        ("amount", _amount("amount")),
-        "reference",
-        ("payment_id", _plain("id")),
-    ),
-    _FIRST,
+    "receipt=receipt_number business_date:plain taken_at:plain position:plain method currency amount:amount reference payment_id=id:plain",
+    _FIRST_OF_PARTS,
     _place("taken_at", "id", "position"),
 )
 _AUDIT = _Table(
     "audit",
     _batch(
         select(
-            AuditEntry.position,
-            AuditEntry.at,
-            func.coalesce(Staff.login, "").label("actor"),
-            AuditEntry.action,
-            AuditEntry.subject,
-            AuditEntry.subject_id,
-            AuditEntry.number_value,
+            *(column for column in AuditEntry.__table__.columns if column.name != "data"),
             type_coerce(AuditEntry.data, Text).label("data"),
-            AuditEntry.previous_hash,
-            AuditEntry.hash,
-            AuditEntry.actor_id,
+            func.coalesce(Staff.login, "").label("actor"),
         )
         .outerjoin(Staff, Staff.id == AuditEntry.actor_id)
         .where(AuditEntry.clinic_id == CLINIC),
         AuditEntry.position,
         after=(_POSITION,),
     ),
-    _cells(
-        ("position", _plain("position")),
-        ("at", _plain("at")),
-        "actor",
-        "action",
-        "subject",
-        "subject_id",
-        ("number", _plain("number_value")),
-        "data",
-        ("previous_hash", _plain("previous_hash")),
-        ("hash", _plain("hash")),
-        ("actor_id", _plain("actor_id")),
-    ),
-    {"position": _FIRST["position"]},
+    """position:plain at:plain actor action subject subject_id number=number_value:plain data
+    previous_hash:plain hash:plain actor_id:plain""",
+    {"position": _FIRST_OF_PARTS["position"]},
     lambda row: {"position": row.position},
 )

@@ -12,7 +12,7 @@ from billing.model import AuditEntry
 from billing.money import MAX_UNIT_PRICE_E4, BadUnitPrice
 from billing.rules.texts import BadText
 from billing.rules.totals import BadTaxGroup
-from billing.services import prices
+from billing.services import price_checks, prices
 from billing.services.clinics import UnknownDepartmentHere
 from billing.services.inputs import BadLimit
 from billing.services.prices import ServiceFacts
@@ -54,7 +54,7 @@ def test_service_added_is_found_by_its_code(world: World) -> None:
     ],
 )
 def test_tax_is_completed_where_it_can_only_be_one(given: tuple[str | None, int | None], tax: tuple[str, int]) -> None:
-    chosen = prices.choose_tax(*given)
+    chosen = price_checks.choose_tax(*given)
 
     assert (chosen.category, chosen.rate_bp) == tax
 
@@ -62,7 +62,7 @@ def test_tax_is_completed_where_it_can_only_be_one(given: tuple[str | None, int 
 @pytest.mark.parametrize("given", [("S", None), ("X", None), ("X", 0), ("O", 1), ("S", -1), ("S", 10_001), ("", None), (None, -1)])
 def test_tax_that_does_not_exist_or_is_half_given_is_refused(given: tuple[str | None, int | None]) -> None:
     with pytest.raises(BadTaxGroup):
-        prices.choose_tax(*given)
+        price_checks.choose_tax(*given)
 
 
 def test_service_is_untaxed_unless_a_tax_is_given(world: World) -> None:

@@ -1,12 +1,11 @@
 """`billing clinic`: found clinics, show and change them, order their departments, set their policy."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from billing.interfaces.cli.console import Console
-from billing.interfaces.cli.options import BadOption, pairs
+from billing.interfaces.cli.options import pairs, parse_value
 
 if TYPE_CHECKING:
     from billing.transaction import ClinicFacts
@@ -112,18 +111,6 @@ def policy(console: Console, policies: tuple[str, ...]) -> None:
 
 def _policy(texts: tuple[str, ...]) -> dict[str, Any]:
     return {name: parse_value(value) for name, value in pairs(texts, "the policy").items()}
-
-
-def parse_value(text: str) -> Any:
-    """Read a value as JSON where it is JSON (true, 30, ["a"]), else as the text that it is. Raises `BadOption` for numbers with decimals."""
-    try:
-        return json.loads(text, parse_float=_no_float)
-    except json.JSONDecodeError:
-        return text
-
-
-def _no_float(text: str) -> Any:
-    raise BadOption(f'{text} has decimals: write it as a text, "{text}" in double quotes.', option="value", text=text)
 
 
 def _fields(facts: "ClinicFacts") -> dict[str, Any]:

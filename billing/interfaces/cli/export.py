@@ -1,6 +1,5 @@
 """`billing export`: lists as CSV files for spreadsheets and accountants."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from billing.interfaces.cli.console import Console
 from billing.interfaces.cli.files import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from billing.transaction import Transaction

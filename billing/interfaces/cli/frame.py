@@ -87,7 +87,7 @@ class Frame(click.Group):
         except BrokenPipeError:
             _forget_output()
             code = 1
-        except Exception as error:  # noqa: BLE001 - the outermost handler: whatever it is, people get one line
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost handler: whatever it is, people get one line
             code = failures.tell(error, as_json="--json" in arguments)
         finally:
             console.close()

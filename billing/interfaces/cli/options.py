@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, read into values: days, instants, tax, lists. Knows no service."""
 
+import json
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,6 +95,18 @@ def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
             raise BadOption(f"{option} {text[:60]!r} can't be read: write it like name=value.", option=option, text=text)
         found[name.strip()] = value
     return found
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as JSON where it is JSON (true, 30, ["a"]), else as the text that it is. Raises `BadOption` for numbers with decimals."""
+    try:
+        return json.loads(text, parse_float=_no_float)
+    except json.JSONDecodeError:
+        return text
+
+
+def _no_float(text: str) -> Any:
+    raise BadOption(f'{text} has decimals: write it as a text, "{text}" in double quotes.', option="value", text=text)
 
 
 def list_options(command: F) -> F:

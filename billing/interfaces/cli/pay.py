@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from billing.interfaces.cli import render
-from billing.interfaces.cli.clinic import parse_value
 from billing.interfaces.cli.console import Console
-from billing.interfaces.cli.options import BadOption, pairs
+from billing.interfaces.cli.options import BadOption, pairs, parse_value
 from billing.money import Currency, parse_amount
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from billing.errors import Misconfigured, NotFound
-from billing.interfaces.cli.clinic import parse_value
 from billing.interfaces.cli.console import ClinicNotNamed, Console
-from billing.interfaces.cli.options import pairs
+from billing.interfaces.cli.options import pairs, parse_value
 
 if TYPE_CHECKING:
     from billing.registry import Plugin

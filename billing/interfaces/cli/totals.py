@@ -39,7 +39,8 @@ def totals(context: click.Context, file: Path) -> None:
 
     FILE is a JSON list of documents in the format of the public EN 16931 examples. The exit code is 1 if any total differs.
     """
-    console: Console = context.obj
+    console = context.find_object(Console)
+    assert console is not None, "the frame makes one"
     computed = compute_file(file)
     console.out(render.as_json(as_json(computed)) if console.wants_json else as_text(computed))
     if any(each.differences for each in computed):

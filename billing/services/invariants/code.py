@@ -73,7 +73,9 @@ def _parts(table: Any, *columns: Any, order: Sequence[Any]) -> Query:
     return Query(select(table.invoice_id, *columns).where(*between).order_by(table.invoice_id, *order))
 
 
-_ITEMS = _parts(InvoiceItem, *(column for column in InvoiceItem.__table__.columns if column.name in ITEM_FIELDS), order=[InvoiceItem.position])
+_ITEMS = _parts(
+    InvoiceItem, *(column for column in InvoiceItem.__table__.columns if column.name in ITEM_FIELDS), order=[InvoiceItem.position]
+)
 _ADJUSTMENTS = _parts(
     InvoiceAdjustment,
     InvoiceAdjustment.item_id,
@@ -157,9 +159,7 @@ def _wrong_hash(invoice: Row, items: Sequence[Row]) -> str | None:
 
 
 _KEYS = Query(
-    select(
-        IdempotencyKey.actor_id, IdempotencyKey.key, IdempotencyKey.action, type_coerce(IdempotencyKey.answer, Text).label("answer")
-    )
+    select(IdempotencyKey.actor_id, IdempotencyKey.key, IdempotencyKey.action, type_coerce(IdempotencyKey.answer, Text).label("answer"))
     .where(
         IdempotencyKey.clinic_id == CLINIC,
         (IdempotencyKey.actor_id > bindparam("actor_id", type_=IdType()))
@@ -211,7 +211,11 @@ def _of_key(row: Row, reason: str) -> Violation:
 
 CODE_CHECKS = (
     CodeCheck("audit_chain", "The audit trail's chain holds from its first entry to its recorded end.", check_chain),
-    CodeCheck("invoice_recomputed", "Every invoice computes to the same totals again, and an issued one says what it said when it was issued.", check_documents),
+    CodeCheck(
+        "invoice_recomputed",
+        "Every invoice computes to the same totals again, and an issued one says what it said when it was issued.",
+        check_documents,
+    ),
     CodeCheck("key_answered", "Every idempotency key has its answer, about a row that is there.", check_answers),
 )
 """The checks in code."""

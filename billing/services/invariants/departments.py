@@ -20,14 +20,18 @@ def of_departments(registry: Registry) -> Iterator[Invariant]:
         select(Payment.id, Payment.receipt_number, Payment.change_minor).where(
             Payment.clinic_id == CLINIC,
             Payment.change_minor
-            > _tenders({each.code for each in methods if each.gives_change}, func.coalesce(func.sum(Tender.amount_minor), 0)).scalar_subquery(),
+            > _tenders(
+                {each.code for each in methods if each.gives_change}, func.coalesce(func.sum(Tender.amount_minor), 0)
+            ).scalar_subquery(),
         ),
     )
     yield Invariant(
         "rounding_by_method",
         "Cash rounding is on payments that had cash in them only.",
         select(Payment.id, Payment.receipt_number, Payment.rounding_minor).where(
-            Payment.clinic_id == CLINIC, Payment.rounding_minor != 0, ~exists(_tenders({each.code for each in methods if each.rounds_cash}, Tender.id))
+            Payment.clinic_id == CLINIC,
+            Payment.rounding_minor != 0,
+            ~exists(_tenders({each.code for each in methods if each.rounds_cash}, Tender.id)),
         ),
     )
     for plugin in registry.healthy:
@@ -42,13 +46,19 @@ def _tenders(methods: Collection[str], what: Any) -> Select[Any]:
 def _effects(plugin: str, departments: Collection[str]) -> Invariant:
     done = exists(
         select(Effect.id).where(
-            Effect.clinic_id == CLINIC, Effect.item_id == InvoiceItem.id, Effect.action_id == InvoiceItem.payment_id, Effect.plugin == plugin
+            Effect.clinic_id == CLINIC,
+            Effect.item_id == InvoiceItem.id,
+            Effect.action_id == InvoiceItem.payment_id,
+            Effect.plugin == plugin,
         )
     )
     return Invariant(
         f"{plugin}_paid_items_have_effects",
         f"For every paid item of {' and '.join(departments)} its plugin {plugin} recorded, with the payment, what it did.",
         select(InvoiceItem.id, InvoiceItem.invoice_id, InvoiceItem.payment_id).where(
-            InvoiceItem.clinic_id == CLINIC, InvoiceItem.payment_id.is_not(None), or_(*(InvoiceItem.department == each for each in departments)), ~done
+            InvoiceItem.clinic_id == CLINIC,
+            InvoiceItem.payment_id.is_not(None),
+            or_(*(InvoiceItem.department == each for each in departments)),
+            ~done,
         ),
     )

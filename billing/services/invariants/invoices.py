@@ -45,7 +45,9 @@ _OF_ITEM = InvoiceAdjustment.item_id == InvoiceItem.id
 
 
 def _sums() -> Invariant:
-    taken = {name: func.coalesce(ITEM_SUMS.c[name], 0) for name in ("net_minor", "adjustment_minor", "taxable_minor", "tax_minor", "total_minor")}
+    taken = {
+        name: func.coalesce(ITEM_SUMS.c[name], 0) for name in ("net_minor", "adjustment_minor", "taxable_minor", "tax_minor", "total_minor")
+    }
     adjusted = Invoice.line_total_minor - Invoice.allowance_minor + Invoice.charge_minor
     return Invariant(
         "invoice_sums",
@@ -146,7 +148,10 @@ def _status() -> Invariant:
     derived = case(
         (and_(Invoice.issued_at.is_(None), Invoice.cancelled_at.is_(None)), says("draft")),
         (Invoice.issued_at.is_(None), says("cancelled")),
-        (or_(Invoice.cancelled_at.is_not(None), and_(Invoice.total_minor > 0, Invoice.credited_minor == Invoice.total_minor)), says("cancelled")),
+        (
+            or_(Invoice.cancelled_at.is_not(None), and_(Invoice.total_minor > 0, Invoice.credited_minor == Invoice.total_minor)),
+            says("cancelled"),
+        ),
         (and_(DUE == 0, or_(Invoice.written_off_minor > 0, ~HAS_UNPAID_ITEM)), says("paid")),
         (HAS_PAYMENT, says("partial")),
         else_=says("sent"),
@@ -161,7 +166,11 @@ def _status() -> Invariant:
 
 
 def _claimed(source: Any, invoice_id: Any) -> ColumnElement[bool]:
-    return exists(select(SourceClaim.source).where(SourceClaim.clinic_id == CLINIC, SourceClaim.source == source, SourceClaim.invoice_id == invoice_id))
+    return exists(
+        select(SourceClaim.source).where(
+            SourceClaim.clinic_id == CLINIC, SourceClaim.source == source, SourceClaim.invoice_id == invoice_id
+        )
+    )
 
 
 _NAMES_SOURCE = or_(

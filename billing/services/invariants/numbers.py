@@ -26,7 +26,12 @@ def _series(kind: str, words: str, table: Any, *, period: Any, value: Any, print
     counted = exists(
         select(NumberCounter.series)
         .join(NumberSeries, and_(NumberSeries.clinic_id == NumberCounter.clinic_id, NumberSeries.series == NumberCounter.series))
-        .where(NumberCounter.clinic_id == CLINIC, NumberCounter.series == table.series, NumberCounter.period == period, NumberSeries.kind == kind)
+        .where(
+            NumberCounter.clinic_id == CLINIC,
+            NumberCounter.series == table.series,
+            NumberCounter.period == period,
+            NumberSeries.kind == kind,
+        )
     )
     return (
         Invariant(

@@ -1,9 +1,9 @@
 """What must always hold of the record of acts: each has its audit entry and its event, once, and they name rows that are there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Subquery, Text, case, cast, func, literal_column, select, union_all
+from sqlalchemy import Select, Subquery, Text, case, cast, func, literal_column, select, union_all
 
 from billing.changes.declare import Invariant
 from billing.model import (
@@ -27,24 +27,28 @@ _ACTS = (
 )
 """Action and topic, the sentence's beginning, the table, and of which rows it is told."""
 
-# As text, since ids are uuid on PostgreSQL and what an entry names is text. DISTINCT or UNION keep SQLite from flattening these into the
-# join, where it would have no index to find them by.
-_SUBJECTS = (
-    union_all(
-        *(
-            select(literal_column(f"'{subject}'", Text()).label("subject"), cast(table.id, Text).label("row_id")).where(table.clinic_id == CLINIC)
-            for subject, table in {
-                "client": Client,
-                "consultation": Consultation,
-                "invoice": Invoice,
-                "membership": Membership,
-                "patient": Patient,
-                "payment": Payment,
-                "service": Service,
-            }.items()
-        )
+_TABLES: Mapping[str, Any] = {
+    "client": Client,
+    "consultation": Consultation,
+    "invoice": Invoice,
+    "membership": Membership,
+    "patient": Patient,
+    "payment": Payment,
+    "service": Service,
+}
+"""The tables of which an audit entry may be about a row, by the entry's subject."""
+
+
+def _ids(subject: str) -> Select[Any]:
+    """Return a table's ids as text: they are uuid on PostgreSQL, and what an entry names is text."""
+    table = _TABLES[subject]
+    return select(literal_column(f"'{subject}'", Text()).label("subject"), cast(table.id, Text).label("row_id")).where(
+        table.clinic_id == CLINIC
     )
-).subquery("subjects")
+
+
+# DISTINCT and UNION keep SQLite from flattening these into the join, where it would have no index to find them by.
+_SUBJECTS = union_all(*map(_ids, _TABLES)).subquery("subjects")
 
 
 def _counted(of: Any, act: Any, text: str) -> Subquery:
@@ -73,17 +77,14 @@ def _kept() -> Iterator[Invariant]:
 
 
 def _named() -> Iterator[Invariant]:
-    rows = {
-        table: select(cast(table.id, Text).label("row_id")).where(table.clinic_id == CLINIC).distinct().subquery(f"{table.__tablename__}_ids")
-        for table in (Invoice, Payment)
-    }
     for act, _, table, _ in _ACTS:
+        there = _ids(table.__tablename__).distinct().subquery(f"{table.__tablename__}_ids")
         yield Invariant(
             f"{act.replace('.', '_')}_event_names_its_row",
             f"Every event {act} is about a row that is there.",
             select(Event.id, Event.subject_id)
-            .outerjoin(rows[table], rows[table].c.row_id == Event.subject_id)
-            .where(Event.clinic_id == CLINIC, Event.topic == act, rows[table].c.row_id.is_(None)),
+            .outerjoin(there, there.c.row_id == Event.subject_id)
+            .where(Event.clinic_id == CLINIC, Event.topic == act, there.c.row_id.is_(None)),
         )
 
 
@@ -97,7 +98,7 @@ RECORDS = (
         .outerjoin(_SUBJECTS, (_SUBJECTS.c.subject == AuditEntry.subject) & (_SUBJECTS.c.row_id == AuditEntry.subject_id))
         .where(
             AuditEntry.clinic_id == CLINIC,
-            AuditEntry.subject.in_(["client", "consultation", "invoice", "membership", "patient", "payment", "service"]),
+            AuditEntry.subject.in_(sorted(_TABLES)),
             _SUBJECTS.c.row_id.is_(None),
         ),
     ),

@@ -6,6 +6,9 @@ from threading import Barrier, Thread
 from typing import Any, TypeVar
 
 import pytest
+from billing_consultation import hooks, services
+from billing_consultation.invariants import ALL as INVARIANTS
+from billing_consultation.model import FollowUp
 from sqlalchemy import select
 
 from billing import clock, registry
@@ -21,9 +24,6 @@ from billing.services.payments import PaymentTaken, take_payment
 from billing.services.staff import add_provider, add_staff
 from billing.testing.world import World
 from billing.trips import Query
-from billing_consultation import hooks, services
-from billing_consultation.invariants import ALL as INVARIANTS
-from billing_consultation.model import FollowUp
 
 T = TypeVar("T")
 

@@ -3,10 +3,10 @@
 from datetime import date
 from typing import Any
 
+from billing_consultation.model import FollowUp, Share
 from sqlalchemy import select
 
 from billing.model import Event
-from billing_consultation.model import Share
 
 FIRST_DAY, LAST_DAY = date(2026, 11, 22), date(2026, 12, 6)
 
@@ -195,9 +195,6 @@ def test_the_doctor_finds_a_closed_window_with_visits_left(practice: Any) -> Non
     practice.refund(practice.paid("VISIT"))
 
     def tamper(tx: Any) -> None:
-        practice.windows()
-        from billing_consultation.model import FollowUp
-
         tx.session.scalars(select(FollowUp)).one().visits_left = 1
 
     practice.run(tamper)

@@ -5,13 +5,14 @@ from datetime import date
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-
-from billing.plugin import Forbidden, NotFound
 from billing_consultation import services
 from billing_consultation.commands import fee
 from billing_consultation.rules import AgreedTerms, BadTerms
 from billing_consultation.services import BadFee, FeeEntry, NoSuchFee, NotAVisit, OtherDepartment, ShareTotal, TermsEntry
+from click.testing import CliRunner
+
+from billing.model import Department
+from billing.plugin import Forbidden, NotFound
 
 TODAY = date(2026, 11, 22)
 
@@ -81,17 +82,12 @@ def test_a_fee_that_makes_no_sense_is_refused_and_nothing_is_stored(practice: An
 
 
 def test_a_service_of_another_department_can_not_be_a_visit(practice: Any) -> None:
-    practice.run(lambda tx: tx.session.add(services_department()))
+    elsewhere = Department(code="elsewhere", plugin="elsewhere", name="Elsewhere", position=9)
+    practice.run(lambda tx: tx.session.add(elsewhere))
     practice.service("AMOX", department="elsewhere")
 
     with pytest.raises(OtherDepartment, match="AMOX belongs to the department elsewhere"):
         practice.run(lambda tx: services.mark_visit(tx, service="AMOX"))
-
-
-def services_department() -> Any:
-    from billing.model import Department
-
-    return Department(code="elsewhere", plugin="elsewhere", name="Elsewhere", position=9)
 
 
 def test_a_visit_can_be_marked_again(practice: Any) -> None:
@@ -134,13 +130,13 @@ def test_shares_are_listed_by_provider_and_day_with_totals(practice: Any, days_l
     assert shares(from_date=date(2026, 11, 24)).totals == ()
 
 
-WRITES = [
+WRITES: list[Any] = [
     lambda tx: services.mark_visit(tx, service="VISIT"),
     lambda tx: services.set_fee(tx, service="VISIT", provider="Ada", unit_price_e4=1),
     lambda tx: services.end_fee(tx, service="VISIT", provider="Ada"),
     lambda tx: services.set_terms(tx, share_bp=1),
 ]
-MAY = {
+MAY: dict[str, set[str]] = {
     "manager": {"write", "fees", "shares"},
     "admin": {"write", "fees", "shares"},
     "auditor": {"fees", "shares"},
@@ -154,7 +150,11 @@ def test_each_role_may_do_what_it_was_granted(practice: Any, role: str) -> None:
     practice.fee("60.00", provider="Ada")
     login = practice.employ(role)
 
-    allowed = {"write": [*WRITES], "fees": [services.list_fees, services.list_terms], "shares": [services.list_shares]}
+    allowed: dict[str, list[Any]] = {
+        "write": [*WRITES],
+        "fees": [services.list_fees, services.list_terms],
+        "shares": [services.list_shares],
+    }
     for right, units in allowed.items():
         for unit in units:
             if right in MAY[role]:

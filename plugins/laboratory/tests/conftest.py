@@ -1,7 +1,6 @@
 """A clinic with a laboratory on a real database, and short words for what happens in it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from threading import Barrier, Thread
 from typing import Any, TypeVar
@@ -14,28 +13,9 @@ from billing_laboratory.report import Report
 from billing_laboratory.rules import Range
 from sqlalchemy import select, text
 
-from billing import clock, registry
-from billing.model import Effect, InvoiceItem, Patient
-from billing.plugin import (
-    BilledItem,
-    BillingError,
-    ImportedItem,
-    ImportFacts,
-    InvoiceMade,
-    NewItem,
-    PatientFacts,
-    PaymentTaken,
-    Record,
-    Records,
-    RefundedItem,
-    RefundFacts,
-    Scope,
-    StoredEffect,
-    Tender,
-    Transaction,
-    take_payment,
-)
-from billing.services.acting import ask, parts_of_rows, write_plan
+from billing import clock
+from billing.model import InvoiceItem, Patient
+from billing.plugin import BillingError, InvoiceMade, NewItem, PaymentTaken, Scope, Tender, Transaction, take_payment
 from billing.services.audit import list_entries
 from billing.services.invoice_steps import issue_invoice
 from billing.services.payments import PaymentPreview, preview_payment
@@ -47,7 +27,6 @@ from billing.trips import Query
 T = TypeVar("T")
 
 AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
-NOBODY = {"item_id": None, "provider_id": None, "patient_id": None, "sex": None, "birth_date": None, "species": None}
 
 
 class Lab(World):
@@ -98,9 +77,7 @@ class Lab(World):
 
     def orders(self, invoice: InvoiceMade | None = None) -> list[LabOrder]:
         """Return the orders of an invoice, or all, in the order of their items."""
-        statement = select(LabOrder).join(
-            InvoiceItem, (InvoiceItem.clinic_id == LabOrder.clinic_id) & (InvoiceItem.id == LabOrder.item_id)
-        )
+        statement = select(LabOrder).join(InvoiceItem, (InvoiceItem.clinic_id == LabOrder.clinic_id) & (InvoiceItem.id == LabOrder.item_id))
         if invoice is not None:
             statement = statement.where(InvoiceItem.invoice_id == invoice.id)
         return list(self.read(lambda tx: tx.session.scalars(statement.order_by(InvoiceItem.position, LabOrder.id)).all()))
@@ -172,40 +149,24 @@ class Lab(World):
             each.join()
         return answers
 
-    def bring(self, *rows: dict[str, str], patient_id: str | None = None) -> InvoiceMade:
-        """Bring observations of a visit the way of an import: claims, services, what must stand, the invoice. It is not paid yet."""
-        whose = patient_id or self.person()
 
-        def unit(tx: Transaction) -> InvoiceMade:
-            made = tuple(Record("observation", row, AT) for row in rows)
-            claims = list(hooks.import_records(Records("v", AT, tx.clinic.currency, made, entered_by=tx.actor.id, verified_by="checker")))
-            items = [
-                ImportedItem(listed[each.code], each.department, each.code, each.description, 1000, each.given) for each in claims
-            ]
-            facts = ImportFacts("v", tx.business_date, tx.at, tx.actor.id)
-            sources = [{**NOBODY, "department": each.department, "service_id": each.service_id, "quantity_milli": 1000} for each in items]
-            plan = ask(
-                parts_of_rows(tx, items, "importing", sources),
-                "on_records_imported",
-                lambda part: registry.of(tx).on_records_imported(part.plugin, facts, part.items, part.known),
-            )
-            write_plan(tx, plan, action="import", action_id="v")
-            return create(tx, [NewItem(each.code, given={**each.given, "verified_by": checker}) for each in claims])
+def _set_up(tx: Transaction) -> None:
+    catalogue.add_analyte(tx, loinc="2823-3", name="Potassium", unit="mmol/L", decimals=1)
+    catalogue.add_analyte(tx, loinc="2951-2", name="Sodium", unit="mmol/L")
+    catalogue.add_analyte(tx, loinc="94500-6", name="SARS-CoV-2 RNA", value_kind="text")
+    catalogue.add_range(tx, analyte_code="2823-3", limits=Range(low="3.5", high="5.1", critical_low="2.5", critical_high="6.5"))
+    catalogue.add_range(tx, analyte_code="2823-3", limits=Range(species="Dog", low="3.9", high="5.8"))
+    catalogue.add_range(tx, analyte_code="2823-3", limits=Range(age_until_days=28, low="3.7", high="5.9"))
+    catalogue.add_range(tx, analyte_code="94500-6", limits=Range(normal_text="Not detected"))
+    catalogue.add_test(tx, service_code="K", loinc="2823-3", specimen="serum")
+    catalogue.add_test(tx, service_code="ELEC", loinc="24326-1", name="Electrolytes", specimen="serum", analytes=["2951-2", "2823-3"])
+    catalogue.add_test(tx, service_code="COV", loinc="94500-6", specimen="nasal swab")
 
-        def create(tx: Transaction, items: list[NewItem]) -> InvoiceMade:
-            from billing.plugin import create_invoice
 
-            return create_invoice(tx, patient_id=whose, items=items)
-
-        checker = self.run(lambda tx: tx.actor.id, actor="bert")
-        codes = {f"LAB-{row['CODE']}" for row in rows}
-        listed = {code: self._listed(code) for code in sorted(codes)}
-        return self.run(unit)
-
-    def _listed(self, code: str) -> str:
-        from billing.plugin import NotFound, find_service
-
-        try:
-            return self.read(lambda tx: find_service(tx, code).id)
-        except NotFound:
-            return self.service(code, department="laboratory", price="0.00")
+@pytest.fixture
+def lab(database_url: str) -> Iterator[Lab]:
+    """Open the laboratory on a fresh database, of each kind."""
+    with clock.fixed(AT):
+        opened = Lab(database_url)
+        yield opened
+        opened.dispose()

@@ -1,7 +1,7 @@
 """The pharmacy's arithmetic: what may be sold, from which batch, what is missing, where a return goes. Knows no tables and no clock."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -72,32 +72,35 @@ def first_expired_first_out(
     Items of one product share its batches, so what a batch gives does not depend on the items' order.
     An item that `shortages` does not name gets exactly its quantity. Batches of one expiry go by their id, so the oldest goes first.
     """
-    queues: dict[str, list[Shelved]] = defaultdict(list)
+    queues: dict[str, deque[Shelved]] = defaultdict(deque)
     for batch in sorted(shelf, key=lambda each: (each.expires_on, each.id)):
         if may_be_sold(batch, today):
             queues[batch.service_id].append(batch)
     left = {batch.id: batch.on_hand_milli for queue in queues.values() for batch in queue}
     for item in items:
         missing = item.quantity_milli
-        queue = queues.get(item.service_id or "", [])
+        queue = queues[item.service_id or ""]
         while missing and queue:
             batch = queue[0]
             taken = min(missing, left[batch.id])
             missing -= taken
             left[batch.id] -= taken
             if not left[batch.id]:
-                queue.pop(0)
+                queue.popleft()
             yield item, batch, taken
 
 
-def shortages(shelf: Sequence[Shelved], items: Iterable[BilledItem], *, today: date) -> tuple[Shortage, ...]:
+def shortages(shelf: Iterable[Shelved], items: Iterable[BilledItem], *, today: date) -> tuple[Shortage, ...]:
     """Return each product of which the items together want more than may be sold, in the order of its first item."""
     wanted: dict[str, list[BilledItem]] = defaultdict(list)
     for item in items:
         wanted[item.service_id or ""].append(item)
+    by_service: dict[str, list[Shelved]] = defaultdict(list)
+    for batch in shelf:
+        by_service[batch.service_id].append(batch)
     found = []
     for service_id, asking in wanted.items():
-        batches = [batch for batch in shelf if batch.service_id == service_id]
+        batches = by_service[service_id]
         total = sum(item.quantity_milli for item in asking)
         left = _sum(batch for batch in batches if may_be_sold(batch, today))
         if total > left:

@@ -80,14 +80,6 @@ def add_product(tx: Transaction, *, service_code: str, controlled: bool = False,
     product = None if standing else make_product(tx, service=service, controlled=controlled, reorder_level_milli=reorder_level_milli)
     if product is None:
         raise AlreadyAProduct(f"{service.code} is a product of the pharmacy already.", product=service.code)
-    tx.audit(
-        "stock.product_added",
-        "pharmacy_product",
-        product.service_id,
-        code=product.code,
-        controlled=controlled,
-        reorder_level_milli=reorder_level_milli,
-    )
     return ProductFacts(product.code, product.name, controlled, reorder_level_milli)
 
 
@@ -114,7 +106,7 @@ def receive_stock(
 
     def work() -> dict[str, Any]:
         product = products_for(tx, codes=[service_code])[service_code]
-        standing = lock_batches(tx, products=[product]).get((product.service_id, lot))
+        standing = lock_batches(tx, products=[product], lots=[lot]).get((product.service_id, lot))
         batch = lot_for(tx, product=product, standing=standing, delivery=delivery, allow_expired=allow_expired)
         tx.session.add(batch)
         tx.session.flush()  # its moves refer to it

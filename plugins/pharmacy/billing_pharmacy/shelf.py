@@ -1,4 +1,4 @@
-"""What every act on the stock is made of: lock products and batches, take in, move. Knows no permissions and no audit.
+"""What every act on the stock is made of: lock products and batches, take in, move. Knows no permissions.
 
 Locks are taken in one order: products by service, then batches by id. Payments lock batches only, also by id.
 """
@@ -21,7 +21,7 @@ LONGEST_LOT = 64
 
 
 class NoSuchProduct(NotFound):
-    """The code is no product of the pharmacy. Facts: `code`."""
+    """The code is no product of the pharmacy. Facts: `product`."""
 
     code = "no_such_product"
 
@@ -90,10 +90,10 @@ def lock_products(tx: Transaction, *, codes: Collection[str]) -> dict[str, Produ
     return {product.code: product for product in tx.session.scalars(found.execution_options(populate_existing=True))}
 
 
-def lock_batches(tx: Transaction, *, products: Collection[Product]) -> dict[tuple[str, str], Batch]:
-    """Lock all batches of these products and return them by (service, lot)."""
+def lock_batches(tx: Transaction, *, products: Collection[Product], lots: Collection[str]) -> dict[tuple[str, str], Batch]:
+    """Lock the batches of these products with these lots and return them by (service, lot)."""
     services = [product.service_id for product in products]
-    found = select(Batch).where(Batch.service_id.in_(services)).order_by(Batch.id).with_for_update()
+    found = select(Batch).where(Batch.service_id.in_(services), Batch.lot.in_(lots)).order_by(Batch.id).with_for_update()
     batches = tx.session.scalars(found.execution_options(populate_existing=True))
     return {(batch.service_id, batch.lot): batch for batch in batches}
 
@@ -104,7 +104,7 @@ def lock_lot(tx: Transaction, *, service_code: str, lot: str) -> tuple[Product, 
     if product is None:
         sentence = f"{service_code[:40]!r} is no product of the pharmacy: add it with `billing stock product add`."
         raise NoSuchProduct(sentence, product=service_code)
-    batch = lock_batches(tx, products=[product]).get((product.service_id, lot))
+    batch = lock_batches(tx, products=[product], lots=[lot]).get((product.service_id, lot))
     if batch is None:
         sentence = f"{service_code} has no lot {lot[:40]!r}: `billing stock list --batches` shows them."
         raise NoSuchLot(sentence, product=service_code, lot=lot)
@@ -144,6 +144,14 @@ def make_product(tx: Transaction, *, service: ServiceFacts, controlled: bool = F
             tx.session.add(product)
     except IntegrityError:
         return None
+    tx.audit(
+        "stock.product_added",
+        "pharmacy_product",
+        service.id,
+        code=service.code,
+        controlled=controlled,
+        reorder_level_milli=reorder_level_milli,
+    )
     return product
 
 

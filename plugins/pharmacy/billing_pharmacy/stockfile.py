@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -123,9 +123,9 @@ def _products(tx: Transaction, deliveries: Iterable[Delivery]) -> dict[str, Prod
     return lock_products(tx, codes=first_rows) if missing else found
 
 
-def _receive_all(tx: Transaction, products: Mapping[str, Product], fresh: Iterable[_Row], *, allow_expired: bool) -> None:
+def _receive_all(tx: Transaction, products: Mapping[str, Product], fresh: Collection[_Row], *, allow_expired: bool) -> None:
     problems: list[str] = []
-    batches = lock_batches(tx, products=products.values())
+    batches = lock_batches(tx, products=products.values(), lots={row.delivery.lot for row in fresh})
     filled: list[tuple[Batch, _Row]] = []
     for row in fresh:
         product = products[row.delivery.service_code]

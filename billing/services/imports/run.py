@@ -1,0 +1,251 @@
+"""The import of a whole export: checked first, then visit by visit in short units that can be stopped and run again. Knows no file format.
+
+A visit is up to three units, each under a key of its own: the invoice, the payment on account, the rest in cash. All of them are dated when the
+visit began, so that the numbers of invoices and receipts rise with their dates.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from billing import registry
+from billing.database import Database
+from billing.errors import BillingError, Conflict
+from billing.facts import Record, Records
+from billing.model import CLINIC, Invoice, canonical_json
+from billing.model.lists import texts
+from billing.model.types import NIL_ID
+from billing.money import Currency, format_amount, parse_amount, round_cash
+from billing.registry import Registry
+from billing.rules.settlement import Scope
+from billing.rules.tenders import Tender
+from billing.services.imports.claiming import Claimed, claim_records, find_culprit
+from billing.services.imports.people import (
+    ENTRY,
+    Importers,
+    located,
+    prepare_importers,
+    prepare_patients,
+    prepare_providers,
+)
+from billing.services.imports.synthea import BadExport, Export, ExportVisit
+from billing.services.imports.visits import KnownService, VisitToBill, bill_visit
+from billing.services.payments import PaymentTaken, take_payment
+from billing.transaction import ClinicFacts, Transaction
+from billing.trips import Query, Row
+
+T = TypeVar("T")
+
+BATCH = 200
+"""So many visits, patients or providers are looked up at once."""
+
+
+class VisitChanged(Conflict):
+    """The export says something else of a visit that was imported before. Facts: `visit`, `total`, `imported_total`."""
+
+    code = "visit_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Records of one kind and code that became nothing, and why."""
+
+    kind: str
+    code: str
+    description: str
+    reason: str
+    count: int
+
+
+NOT_CLAIMED = "no department claims it"
+
+_STATES = Query(
+    select(Invoice.source, Invoice.id, Invoice.status, Invoice.total_minor, Invoice.amount_paid_minor)
+    .where(Invoice.clinic_id == CLINIC, Invoice.source.op("IN")(texts("sources")))
+    .order_by(Invoice.created_at, Invoice.id)
+)
+
+
+def import_export(
+    database: Database, *, export: Export, clinic: str, actor: str, done: Callable[[int], None] = lambda _: None
+) -> tuple[Skipped, ...]:
+    """Import an export into a clinic and return what was skipped; `done` hears how many visits are done. What is there already stays.
+
+    Every record is claimed once before anything is stored, so a bad cell, or a LINE_TOTAL that is not the sum of its visit, stops the
+    import before it begins. Raises errors that name file and line; the visits before that one stand, and a rerun goes on behind them.
+    """
+    plugins, facts = database.read(_ground, actor=actor, clinic=clinic)
+    skipped = _check(plugins, facts, export)
+    importers = database.run(prepare_importers, actor=actor, clinic=clinic)
+    work = _Work(database, clinic, plugins, facts, export, importers)
+    work.prepare_people()
+    for visits in _batched(export.visits):
+        states = work.states(visits)
+        for visit in visits:
+            try:
+                work.carry_out(visit, states.get(visit.source))
+            except BillingError as error:
+                raise located(error, visit.place) from error
+            done(1)
+    return skipped
+
+
+def _ground(tx: Transaction) -> tuple[Registry, ClinicFacts]:
+    tx.require("imports.run")
+    return registry.of(tx), tx.clinic
+
+
+def _check(plugins: Registry, clinic: ClinicFacts, export: Export) -> tuple[Skipped, ...]:
+    """Claim all records, without keeping anything, and count those that nobody claims."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for visit in export.visits:
+        claimed = _claim(plugins, clinic, export, visit, Importers(NIL_ID, ""))
+        covered_minor(visit, clinic.currency)
+        for record in claimed.skipped:
+            counts[record.kind, record.row.get("CODE", ""), record.row.get("DESCRIPTION", ""), NOT_CLAIMED] += 1
+    for (kind, reason), count in export.unplaced.items():
+        counts[kind, "", "", reason] += count
+    return tuple(Skipped(*what, count) for what, count in sorted(counts.items()))
+
+
+def _claim(plugins: Registry, clinic: ClinicFacts, export: Export, visit: ExportVisit, importers: Importers) -> Claimed:
+    """Return the claims of a visit. Raises an error that names file and line."""
+    placed = export.records(visit)
+    records = Records(
+        visit_id=visit.source,
+        at=visit.started_at,
+        currency=clinic.currency,
+        rows=tuple(record for record, _ in placed),
+        entered_by=importers.entered_by,
+        verified_by=importers.verified_by,
+    )
+    try:
+        claimed = claim_records(plugins, clinic, records)
+    except BillingError as error:
+        culprit: Record | None = find_culprit(plugins, clinic, records)
+        place = next((place for record, place in placed if record is culprit), visit.place)
+        raise located(error, place) from error
+    stated = _amount(visit, "LINE_TOTAL", clinic.currency)
+    if stated not in {None, claimed.total_minor}:
+        comes_to = format_amount(claimed.total_minor, clinic.currency)
+        raise BadExport(
+            f"{visit.place.file}, line {visit.place.line}: LINE_TOTAL is {visit.row['LINE_TOTAL']}, but what departments claim of the "
+            f"visit comes to {comes_to}: mend the export, or enable the plugin whose records are missing.",
+            file=visit.place.file,
+            line=visit.place.line,
+            column="LINE_TOTAL",
+        )
+    return claimed
+
+
+def covered_minor(visit: ExportVisit, currency: Currency) -> int:
+    """Return what the visit's payer covers, in minor units. Raises `BadAmount` naming file and line."""
+    return _amount(visit, "PAYER_COVERAGE", currency) or 0
+
+
+def _amount(visit: ExportVisit, column: str, currency: Currency) -> int | None:
+    if not visit.row.get(column):
+        return None
+    try:
+        return parse_amount(visit.row[column], currency)
+    except BillingError as error:
+        raise located(error, visit.place) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """An import under way: where, what, as whom; and what it has learned so far."""
+
+    database: Database
+    clinic: str
+    plugins: Registry
+    facts: ClinicFacts
+    export: Export
+    importers: Importers
+    patients: dict[str, str] = field(default_factory=dict)
+    providers: dict[str, str] = field(default_factory=dict)
+    services: dict[str, KnownService] = field(default_factory=dict)
+
+    def prepare_people(self) -> None:
+        """Make the patients and providers that are not there yet."""
+        for patients in _batched(tuple(self.export.patients.values())):
+            self.patients.update(self._run(lambda tx, these=patients: prepare_patients(tx, these)))  # type: ignore[misc]
+        names = {each.provider: self.export.providers.get(each.provider) or f"Provider {each.provider[:8]}" for each in self.export.visits}
+        for providers in _batched(tuple(names.items())):
+            self.providers.update(self._run(lambda tx, these=providers: prepare_providers(tx, dict(these))))  # type: ignore[misc]
+
+    def states(self, visits: Sequence[ExportVisit]) -> dict[str, Row]:
+        """Return the invoices of the visits that have one by source, a live one before a cancelled one."""
+        sources = canonical_json([visit.source for visit in visits])
+        rows = self.database.read(lambda tx: tx.rows(_STATES, sources=sources), actor=ENTRY, clinic=self.clinic)
+        return {row.source: row for row in sorted(rows, key=lambda row: row.status != "cancelled")}
+
+    def carry_out(self, visit: ExportVisit, state: Row | None) -> None:
+        """Do what is missing of a visit. An invoice that people have cancelled since stays cancelled."""
+        claimed = _claim(self.plugins, self.facts, self.export, visit, self.importers)
+        if state is not None and state.status != "cancelled" and state.total_minor != claimed.total_minor:
+            raise self._changed(visit, state.total_minor, claimed.total_minor)
+        if not claimed.claims or (state is not None and state.status in {"paid", "cancelled"}):
+            return
+        if state is None:
+            invoice_id, total_minor, paid_minor = *self._bill(visit, claimed), 0
+        else:
+            invoice_id, total_minor, paid_minor = state.id, state.total_minor, state.amount_paid_minor
+        due_minor = total_minor - paid_minor
+        on_account_minor = min(covered_minor(visit, self.facts.currency), due_minor)
+        if on_account_minor and not paid_minor:
+            payer = self.export.payers.get(visit.row["PAYER"]) or visit.row["PAYER"]
+            covering = [Tender("transfer", on_account_minor, payer or None)]
+            taken = self._pay(visit, invoice_id, "on-account", Scope.on_account(), covering)
+            if taken.status == "paid":
+                return
+            due_minor = taken.amount_due_minor
+        cash = [Tender("cash", round_cash(due_minor, self.facts.currency))] if due_minor else []
+        self._pay(visit, invoice_id, "cash", Scope.all(), cash)
+
+    def _bill(self, visit: ExportVisit, claimed: Claimed) -> tuple[str, int]:
+        to_bill = VisitToBill(
+            source=visit.source,
+            patient_id=self.patients[visit.patient],
+            provider_id=self.providers[visit.provider],
+            kind=visit.row["ENCOUNTERCLASS"] or "visit",
+            ended_at=visit.ended_at,
+            claims=claimed.claims,
+            expected_total_minor=claimed.total_minor,
+        )
+        key = _key(visit, "invoice")
+        billed = self._run(lambda tx: bill_visit(tx, visit=to_bill, services=self.services, key=key), at=visit.started_at)
+        self.services.update(billed.services)
+        return billed.invoice_id, billed.total_minor
+
+    def _pay(self, visit: ExportVisit, invoice_id: str, step: str, scope: Scope, tenders: Sequence[Tender]) -> PaymentTaken:
+        key = _key(visit, step)
+        return self._run(
+            lambda tx: take_payment(tx, invoice_id=invoice_id, scope=scope, tenders=tenders, key=key), at=visit.started_at
+        )
+
+    def _run(self, unit: Callable[[Transaction], T], **when: Any) -> T:
+        return self.database.run(unit, actor=ENTRY, clinic=self.clinic, **when)
+
+    def _changed(self, visit: ExportVisit, imported_minor: int, total_minor: int) -> VisitChanged:
+        imported, total = (format_amount(minor, self.facts.currency) for minor in (imported_minor, total_minor))
+        return VisitChanged(
+            f"The encounter {visit.source} was imported with a total of {imported}; now it comes to {total}: correct its invoice by hand.",
+            visit=visit.source,
+            total=total,
+            imported_total=imported,
+        )
+
+
+def _key(visit: ExportVisit, step: str) -> str:
+    return f"synthea:{visit.source}:{step}"
+
+
+def _batched(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    rest = iter(values)
+    while batch := tuple(islice(rest, BATCH)):
+        yield batch
