@@ -72,6 +72,11 @@ class RefundedItem:
         """The item's id."""
         return self.item.id
 
+    @property
+    def department(self) -> str:
+        """The item's department."""
+        return self.item.department
+
 
 @dataclass(frozen=True, slots=True)
 class QuotedLine:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Select, column, inspect, literal, select, table, text
+from sqlalchemy import Connection, Engine, column, inspect, literal, select, table, text
 from sqlalchemy.exc import DBAPIError
 
 from billing import clock, migrations
@@ -164,7 +164,7 @@ def _write(engine: Engine, file: BinaryIO, progress: Progress) -> Manifest:
 def _write_table(connection: Connection, archive: zipfile.ZipFile, name: str, progress: Progress) -> StoredTable:
     columns = [each["name"] for each in inspect(connection).get_columns(name)]
     # Columns without a type: values come as the driver has them, whichever tables and plugins there are.
-    statement: Select[Any] = select(*(column(each) for each in columns)).select_from(table(name))
+    statement: Any = select(*(column(each) for each in columns)).select_from(table(name))
     rows = connection.execute(statement, execution_options={"stream_results": True})
     batches = ([[_portable(value) for value in row] for row in batch] for batch in rows.partitions(BATCH))
     return backup_file.write_table(archive, name, columns, batches, progress)
@@ -183,7 +183,7 @@ def _lineages(connection: Connection, names: Sequence[str]) -> dict[str, str]:
     found = {}
     for name in names:
         if name.startswith(VERSIONS):
-            version: Select[Any] = select(column("version_num")).select_from(table(name))
+            version: Any = select(column("version_num")).select_from(table(name))
             found[name.removeprefix(VERSIONS)] = str(connection.execute(version).scalar_one())
     return found
 
@@ -219,10 +219,11 @@ def _check_empty(engine: Engine) -> None:
 
 def _load(connection: Connection, archive: zipfile.ZipFile, manifest: Manifest, progress: Progress) -> None:
     stored = {each.name: each for each in manifest.tables}
-    known = [each.name for each in Base.metadata.sorted_tables]  # rows that others refer to come first
+    there, on_sqlite = inspect(connection), connection.dialect.name == "sqlite"
+    here = set(there.get_table_names())
+    known = [each.name for each in Base.metadata.sorted_tables if each.name in here]  # rows that others refer to come first
     if strange := sorted(set(stored) - set(known)):
         raise damaged(strange[0], "there is no such table")
-    there, on_sqlite = inspect(connection), connection.dialect.name == "sqlite"
     copy = _copy_to_sqlite if on_sqlite else _copy_to_postgresql
     for name in (name for name in known if name in stored):
         if {each["name"] for each in there.get_columns(name)} != set(stored[name].columns):

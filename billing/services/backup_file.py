@@ -85,14 +85,9 @@ def write_manifest(archive: zipfile.ZipFile, manifest: Manifest) -> None:
 def read_manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
     """Return what the backup says about itself. Raises `NoBackup`."""
     try:
-        said = json.loads(archive.read(MANIFEST))
-        known = said.pop("format") == FORMAT
-        tables = tuple(StoredTable(**{**each, "columns": tuple(each["columns"])}) for each in said.pop("tables"))
-        manifest = Manifest(**said, tables=tables)
+        return _manifest(json.loads(archive.read(MANIFEST)))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise NoBackup(
-            f"{source} is no complete backup: its manifest is missing or damaged.", path=str(source), reason=str(error)
-        ) from error
+        raise NoBackup(f"{source} is no complete backup ({error}): choose another file.", path=str(source), reason=str(error)) from error
 
 
 def read_table(archive: zipfile.ZipFile, stored: StoredTable) -> Iterator[Batch]:
@@ -122,6 +117,13 @@ def damaged(name: str, reason: str) -> BackupDamaged:
     return BackupDamaged(
         f"The table {name} in the backup is damaged ({reason}): nothing was restored. Take another backup.", table=name, reason=reason
     )
+
+
+def _manifest(said: dict[str, Any]) -> Manifest:
+    if said.pop("format") != FORMAT:
+        raise ValueError("its manifest has a format that this version does not know")
+    tables = tuple(StoredTable(**{**each, "columns": tuple(each["columns"])}) for each in said.pop("tables"))
+    return Manifest(**said, tables=tables)
 
 
 def _row(line: bytes, stored: StoredTable) -> list[Any]:

@@ -140,7 +140,7 @@ _PLUGINS_WORK = Check("plugins_work", "Every plugin that is enabled in the clini
 def _core_tables() -> list[Table]:
     # By where they are defined: a quarantined plugin's tables are known too, but need not be in the database.
     classes = [mapper.class_ for mapper in Base.registry.mappers]
-    return [each.__table__ for each in classes if each.__module__.startswith("billing.")]
+    return [each.__table__ for each in classes if each.__module__.startswith("billing.model.")]
 
 
 def _check_plugins(tx: Transaction) -> Check:

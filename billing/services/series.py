@@ -10,7 +10,6 @@ from itertools import product
 
 from sqlalchemy import select
 
-from billing.changes.failures import explains
 from billing.errors import Conflict, Invalid, Refused
 from billing.model import AuditEntry, Clinic, NumberCounter, NumberSeries
 from billing.rules.numbers import MAX_DIGITS, NumberFormat, Reset, parse_format, period, render
@@ -32,9 +31,8 @@ class BadSeries(Invalid):
     code = "bad_series"
 
 
-@explains("pk_number_series", "This series is there already: choose another name, or change that one.")
 class SeriesTaken(Conflict):
-    """The clinic has a series of this name."""
+    """The clinic has a series of this name. Facts: `series`."""
 
     code = "series_taken"
 
@@ -88,12 +86,13 @@ def add_series(
         raise BadSeries(f"A series starts between 1 and {MOST_START_VALUE}, not at {start_value}.", field="start_value")
     shape = parse_format(format, _reset(reset))
     rows = _locked(tx)
+    if name in rows:
+        raise SeriesTaken(f"The series {name} is there already: choose another name, or change that one.", series=name)
     _refuse_repeats(tx, rows, name, kind, shape)
     row = NumberSeries(
         series=name, kind=kind, format=str(shape), reset=str(shape.reset), start_value=start_value, standard=False, created_at=tx.at
     )
     tx.session.add(row)
-    tx.session.flush()  # says at once if the name is taken
     tx.audit("series.added", "series", name, kind=kind, format=row.format, reset=row.reset, start_value=start_value)
     if standard:
         _make_standard(tx, rows, row)
@@ -151,7 +150,7 @@ _FIELDS = {"{year}": (_DIGITS,) * 4, "{month}": (frozenset("01"), _DIGITS)}
 
 def _shapes(number_format: NumberFormat) -> Iterator[tuple[frozenset[str], ...]]:
     """Give, for each length of the number, the characters that may stand at each place."""
-    prefix, suffix = _characters(number_format.prefix), _characters(number_format.suffix)
+    prefix, suffix = tuple(_characters(number_format.prefix)), tuple(_characters(number_format.suffix))
     yield (*prefix, *(_DIGITS,) * number_format.digits, *suffix)
     for length in range(number_format.digits + 1, MAX_DIGITS + 1):  # more digits than asked for: no zero in front
         yield (*prefix, _DIGITS - {"0"}, *(_DIGITS,) * (length - 1), *suffix)

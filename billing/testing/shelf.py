@@ -150,7 +150,9 @@ def sell(payment: PaymentFacts, items: tuple[PaidItem, ...], known: Known) -> It
                 yield insert(ShelfMove, lot_id=lot.id, item_id=item.id, quantity_milli=-taken)
                 yield effect(item, "shelf.taken", row=lot.id, quantity_milli=taken)
         if wanted:
-            raise ShelfEmpty(f"{item.code}: {wanted} missing", item=item.id, wanted_milli=item.quantity_milli, left_milli=item.quantity_milli - wanted)
+            raise ShelfEmpty(
+                f"{item.code}: {wanted} missing", item=item.id, wanted_milli=item.quantity_milli, left_milli=item.quantity_milli - wanted
+            )
         yield put(ShelfTally, {"service_id": item.service_id}, latest_item_id=item.id)
     yield tell("shelf.sold", payment=payment.id)
 
@@ -168,4 +170,3 @@ class Desk:
         """State an effect for each item."""
         for item in items:
             yield effect(item, "desk.done", quantity_milli=item.quantity_milli)
-

@@ -26,7 +26,9 @@ T = TypeVar("T")
 class World:
     """A database with clinics on it, and short words for what happens there. Money and quantities are texts, as people write them."""
 
-    def __init__(self, url: str, *, plugins: Mapping[str, Any] | Registry | None = None, clinic: str = "north", **clinic_options: Any) -> None:
+    def __init__(
+        self, url: str, *, plugins: Mapping[str, Any] | Registry | None = None, clinic: str = "north", **clinic_options: Any
+    ) -> None:
         made = plugins if isinstance(plugins, Registry) else registry.of_modules(plugins or {"shelf": Shelf(), "desk": Desk()})
         self.registry = made
         self.url = url
@@ -42,13 +44,13 @@ class World:
     def found(self, code: str, *, currency: str = "EUR", time_zone: str = "Europe/Berlin", **options: Any) -> None:
         """Found a clinic."""
         self.database.run(
-            lambda tx: clinics.create_clinic(
-                tx, code=code, name=code.title(), currency_code=currency, time_zone=time_zone, **options
-            ),
+            lambda tx: clinics.create_clinic(tx, code=code, name=code.title(), currency_code=currency, time_zone=time_zone, **options),
             actor=self.actor,
         )
 
-    def run(self, unit: Callable[[Transaction], T], *, at: datetime | None = None, clinic: str | None = None, actor: str | None = None) -> T:
+    def run(
+        self, unit: Callable[[Transaction], T], *, at: datetime | None = None, clinic: str | None = None, actor: str | None = None
+    ) -> T:
         """Run a unit in the world's clinic."""
         return self.database.run(unit, clinic=clinic or self.clinic, actor=actor or self.actor, at=at)
 
@@ -65,9 +67,7 @@ class World:
 
         def unit(tx: Transaction) -> str:
             client = Client(id=new_id(), name="Ada Client", created_at=tx.at)
-            patient = Patient(
-                id=new_id(), client_id=client.id, kind=kind, name="Ada", sex="female", species=species, created_at=tx.at
-            )
+            patient = Patient(id=new_id(), client_id=client.id, kind=kind, name="Ada", sex="female", species=species, created_at=tx.at)
             tx.session.add(client)
             tx.session.flush()  # the patient refers to the client
             tx.session.add(patient)
@@ -174,4 +174,3 @@ def _rows(connection: Any, table: Table) -> list[tuple[Any, ...]]:
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     rows = connection.execute(text(f'SELECT {names} FROM "{table.name}"'))  # noqa: S608 - names out of the database itself
     return sorted((tuple(row) for row in rows), key=repr)
-

@@ -179,7 +179,17 @@ def test_pool_survives_connections_that_the_server_has_cut(postgres_world: World
 
 @pytest.mark.parametrize(
     "url",
-    ["", "nonsense", "mysql://x/y", "oracle://x", "sqlite://", "sqlite:///:memory:", "postgresql+nodriver://x/y", "://", "sqlite:////proc/nope/x.db"],
+    [
+        "",
+        "nonsense",
+        "mysql://x/y",
+        "oracle://x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql+nodriver://x/y",
+        "://",
+        "sqlite:////proc/nope/x.db",
+    ],
 )
 def test_bad_address_of_a_database_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(BadDatabaseUrl):

@@ -37,7 +37,10 @@ def _core_tables() -> set[str]:
 def test_bad_tables_are_named_with_what_is_wrong() -> None:
     class Bad(Base):
         __tablename__ = "bad_table"
-        __table_args__ = (UniqueConstraint("name", name="uq_bad_table_name"), ForeignKeyConstraint(["patient"], ["patient.id"], ondelete="SET NULL", name="fk_" + "x" * 60))
+        __table_args__ = (
+            UniqueConstraint("name", name="uq_bad_table_name"),
+            ForeignKeyConstraint(["patient"], ["patient.id"], ondelete="SET NULL", name="fk_" + "x" * 60),
+        )
         table_class = TableClass.CLINIC
         id: Mapped[str] = mapped_column(Text, primary_key=True)
         name: Mapped[str] = mapped_column(Text)
@@ -45,9 +48,15 @@ def test_bad_tables_are_named_with_what_is_wrong() -> None:
 
     found = " ".join(schema_problems([Bad.__table__]))  # type: ignore[list-item]
     Base.metadata.remove(Bad.__table__)  # type: ignore[arg-type]
-    Base.registry._dispose_cls(Bad)
+    Base.registry._dispose_cls(Bad)  # noqa: SLF001 - the class must not stay with the shipped ones
 
-    for part in ("does not begin with clinic_id", "unique over all clinics", "without naming the clinic", "only RESTRICT", "longer than 50"):
+    for part in (
+        "does not begin with clinic_id",
+        "unique over all clinics",
+        "without naming the clinic",
+        "only RESTRICT",
+        "longer than 50",
+    ):
         assert part in found
 
 
@@ -64,11 +73,15 @@ def test_upgrade_from_empty_equals_the_metadata(empty_database_url: str) -> None
         options = {"include_name": lambda name, kind, _: not (kind == "table" and name.startswith("alembic_version")), "compare_type": True}
         differences = compare_metadata(MigrationContext.configure(connection, opts=options), wanted)
         checks = {
-            str(constraint["name"]) for name in inspect(connection).get_table_names() for constraint in inspect(connection).get_check_constraints(name)
+            str(constraint["name"])
+            for name in inspect(connection).get_table_names()
+            for constraint in inspect(connection).get_check_constraints(name)
         }
     engine.dispose()
     assert differences == []
-    assert {str(each.name) for table in wanted.tables.values() for each in table.constraints if each.name and str(each.name).startswith("ck_")} <= checks
+    assert {
+        str(each.name) for table in wanted.tables.values() for each in table.constraints if each.name and str(each.name).startswith("ck_")
+    } <= checks
 
 
 def test_second_upgrade_does_nothing(empty_database_url: str) -> None:
@@ -168,7 +181,9 @@ def test_row_of_another_clinic_cannot_be_added(world: World) -> None:
     other = world.read(lambda tx: tx.clinic_id, clinic="south")
 
     with pytest.raises(PluginViolation):
-        world.run(lambda tx: tx.session.add(Patient(clinic_id=other, client_id=other, kind="person", name="x", sex="male", created_at=tx.at)))
+        world.run(
+            lambda tx: tx.session.add(Patient(clinic_id=other, client_id=other, kind="person", name="x", sex="male", created_at=tx.at))
+        )
 
 
 def test_strict_tables_refuse_text_in_a_number_on_sqlite(empty_sqlite_url: str) -> None:

@@ -1,7 +1,7 @@
 """The command line in this process, with a plugin that the tests bring along as an installed distribution would."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from billing.interfaces.cli.frame import Frame
 
+Asked = Callable[..., Any]
 Billing = Callable[..., Result]
 Install = Callable[..., Path]
 
@@ -38,8 +39,9 @@ def register_commands(cli):
     @click.pass_obj
     def brush(console, name):
         """Brush somebody."""
+        clinic, actor = console.read(lambda tx: (tx.clinic.code, tx.actor.login))
         console.say(f"Brushing {name}.")
-        console.show([{"name": name, "clinic": console.read(lambda tx: tx.clinic.code), "actor": console.read(lambda tx: tx.actor.login)}])
+        console.show([{"name": name, "clinic": clinic, "actor": actor}])
 
     @salon.command()
     @click.option("--login")
@@ -66,18 +68,17 @@ def register_commands(cli):
 
 
 @pytest.fixture(scope="session")
-def grooming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Bring the plugin `grooming`: a department without effects, and commands. Other installed plugins stay out."""
+def grooming(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the plugin `grooming`: a department without effects, and commands."""
     folder = tmp_path_factory.mktemp("grooming")
-    write_distribution(folder, "grooming", module="billing_grooming_for_tests", source=GROOMING)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        yield folder
+    return write_distribution(folder, "grooming", module="billing_grooming_for_tests", source=GROOMING)
 
 
 @pytest.fixture(autouse=True)
 def own_environment(grooming: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test a cache, a database address and the one plugin."""
+    """Give each test a cache, a database address, and the one plugin; a command in a process of its own gets them too."""
+    monkeypatch.syspath_prepend(grooming)
+    monkeypatch.setenv("PYTHONPATH", str(grooming))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("BILLING_PLUGINS", "grooming")
     monkeypatch.setenv("BILLING_DATABASE_URL", f"sqlite:///{tmp_path / 'nowhere.sqlite3'}")
@@ -98,25 +99,34 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture
 def billing() -> Billing:
-    """Run a command line in this process."""
+    """Run a command line in this process: `billing("invoice", "list")`."""
 
-    def run(*args: str, stdin: str | None = None, env: dict[str, str] | None = None) -> Result:
-        return CliRunner(catch_exceptions=False).invoke(Frame(), list(args), input=stdin, env=env)
+    def run(*args: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner(catch_exceptions=False).invoke(Frame(), list(args), input=stdin)
 
     return run
 
 
 @pytest.fixture
-def database(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Use a migrated database with the operator and the clinic north (EUR, Berlin)."""
+def asked(billing: Billing) -> Asked:
+    """Run a command line with --json that must go well, and return what it printed."""
+
+    def run(*args: str, stdin: str | bytes | None = None) -> Any:
+        result = billing("--json", *args, stdin=stdin)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def database(sqlite_url: str, billing: Billing, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Use a migrated database with the operator and the clinic north."""
     monkeypatch.setenv("BILLING_DATABASE_URL", sqlite_url)
-    runner = CliRunner(catch_exceptions=False)
-    made = runner.invoke(Frame(), ["init"]), runner.invoke(Frame(), [*FOUND, "--code", "north", "--name", "North"])
-    assert [each.exit_code for each in made] == [0, 0], [each.output for each in made]
+    for args in (["init"], ["clinic", "create", "--code", "north", "--name", "North", "--currency", "EUR", "--time-zone", "Europe/Berlin"]):
+        result = billing(*args)
+        assert result.exit_code == 0, result.output
     return sqlite_url
-
-
-FOUND = ["clinic", "create", "--currency", "EUR", "--time-zone", "Europe/Berlin"]
 
 
 def write_distribution(folder: Path, name: str, *, module: str, source: str, version: str = "1.0") -> Path:
@@ -127,9 +137,3 @@ def write_distribution(folder: Path, name: str, *, module: str, source: str, ver
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: clinic-billing-{name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[billing.plugins]\n{name} = {module}\n")
     return folder
-
-
-def said(result: Result) -> Any:
-    """Return the JSON that a command printed."""
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)

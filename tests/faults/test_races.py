@@ -66,7 +66,6 @@ def test_last_units_go_to_as_many_buyers_as_there_are(world: World) -> None:
 
 def test_numbers_are_gapless_in_parallel_and_under_failure(world: World) -> None:
     seed = random.SystemRandom().randrange(10**6)
-    print(f"seed {seed}")
     chance = random.Random(seed)
     world.service("VIS")
     patient = world.patient()
@@ -76,7 +75,7 @@ def test_numbers_are_gapless_in_parallel_and_under_failure(world: World) -> None
 
     expected = sum(not act.fail for own in acts for act in own)
     values = sorted(int(each.number.rpartition("-")[2]) for own in outcomes for each in own if each.number)
-    assert values == list(range(1, expected + 1))
+    assert values == list(range(1, expected + 1)), f"seed {seed}"
 
 
 def test_opposite_orders_of_items_do_not_deadlock(world: World) -> None:

@@ -23,10 +23,8 @@ def world(database_url: str) -> Iterator[World]:
 
 @pytest.fixture
 def sqlite_world(sqlite_url: str) -> Iterator[World]:
-    """Make clinics of three currencies, for what does not depend on the database."""
+    """Make a clinic for what does not depend on the database."""
     made = World(sqlite_url)
-    for currency in ("EUR", "JPY", "KWD"):
-        made.found(currency.lower(), currency=currency)
     yield made
     made.dispose()
 

@@ -36,7 +36,13 @@ def test_person_without_a_client_pays_in_person(world: World) -> None:
 
     payer = world.read(lambda tx: patients.read_client(tx, client_id=made.client_id))
     assert payer.name == "Ada Lovelace"
-    assert (made.client_name, made.kind, made.sex, made.birth_date, made.species) == ("Ada Lovelace", "person", "female", date(1990, 12, 10), None)
+    assert (made.client_name, made.kind, made.sex, made.birth_date, made.species) == (
+        "Ada Lovelace",
+        "person",
+        "female",
+        date(1990, 12, 10),
+        None,
+    )
     assert world.read(lambda tx: patients.read_patient(tx, patient_id=made.id)) == made
 
 
@@ -263,7 +269,9 @@ def test_who_may_not_write_is_refused_and_that_is_audited(world: World, hire: Ca
         with pytest.raises(PermissionMissing):
             world.run(unit, actor=auditor)
 
-    refusals = world.read(lambda tx: tx.session.scalars(select(AuditEntry.subject_id).where(AuditEntry.action == "permission.refused")).all())
+    refusals = world.read(
+        lambda tx: tx.session.scalars(select(AuditEntry.subject_id).where(AuditEntry.action == "permission.refused")).all()
+    )
     assert list(refusals) == ["patients.write"] * 4
     assert world.read(lambda tx: patients.read_patient(tx, patient_id=ada.id), actor=auditor) == ada
 

@@ -160,7 +160,8 @@ def test_many_changes_in_one_unit_keep_their_order(world: World) -> None:
 def test_change_to_the_same_price_is_refused_and_leaves_no_history(world: World) -> None:
     add(world, tax_category="S", tax_rate_bp=1900)
 
-    for same in ({}, {"unit_price_e4": 30_000_000}, {"tax_rate_bp": 1900}):
+    unchanged: tuple[dict[str, Any], ...] = ({}, {"unit_price_e4": 30_000_000}, {"tax_rate_bp": 1900})
+    for same in unchanged:
         with pytest.raises(prices.ServiceUnchanged, match="XRAY is so already"):
             world.run(partial(prices.change_price, code="XRAY", **same))
 
@@ -251,7 +252,15 @@ def test_list_is_narrowed_by_department_and_search(world: World) -> None:
 
     assert codes(world) == ["VAC", "XRAY-1", "XRAY-2"]
     assert codes(world, department="shelf") == ["XRAY-2"]
-    by_search = {"xray": ["XRAY-1", "XRAY-2"], "röntgen": ["XRAY-1", "XRAY-2"], "CAT": ["VAC"], "1": ["XRAY-2"], "100%": ["XRAY-2"], "_": [], "ray": []}
+    by_search = {
+        "xray": ["XRAY-1", "XRAY-2"],
+        "röntgen": ["XRAY-1", "XRAY-2"],
+        "CAT": ["VAC"],
+        "1": ["XRAY-2"],
+        "100%": ["XRAY-2"],
+        "_": [],
+        "ray": [],
+    }
     assert {text: codes(world, search=text) for text in by_search} == by_search
     with pytest.raises(UnknownDepartmentHere):
         codes(world, department="roof")

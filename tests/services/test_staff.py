@@ -22,7 +22,9 @@ Beside = Callable[[Callable[[Transaction], Any], Callable[[Transaction], Any]], 
 
 def add(world: World, login: str, role: str = "cashier", **options: Any) -> staff.MemberView:
     clinic = options.pop("clinic", None)
-    return world.run(lambda tx: staff.add_staff(tx, login=login, name=options.pop("name", login.title()), role=role, **options), clinic=clinic)
+    return world.run(
+        lambda tx: staff.add_staff(tx, login=login, name=options.pop("name", login.title()), role=role, **options), clinic=clinic
+    )
 
 
 def audited(world: World, action: str) -> list[dict[str, Any]]:

@@ -88,6 +88,7 @@ class PluginCommands:
                     continue
                 owners[name] = f"the plugin {plugin.name}"
                 commands.append(Listed(name, command.get_short_help_str(80), plugin.name))
+        commands.sort(key=lambda each: each.name)
         if all(plugin.error is None for plugin in plugins):  # a broken one may be mended without any sign
             _write(key, commands, clashes)
         return commands, clashes

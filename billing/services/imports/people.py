@@ -35,9 +35,7 @@ class Importers:
     verified_by: str
 
 
-_PATIENTS = Query(
-    select(Patient.source, Patient.id).where(Patient.clinic_id == CLINIC, Patient.source.op("IN")(texts("sources")))
-)
+_PATIENTS = Query(select(Patient.source, Patient.id).where(Patient.clinic_id == CLINIC, Patient.source.op("IN")(texts("sources"))))
 _PROVIDERS = Query(
     select(Membership.source, Membership.id).where(
         Membership.clinic_id == CLINIC, Membership.provider, Membership.source.op("IN")(texts("sources"))

@@ -1,7 +1,7 @@
-"""The import of a whole export: checked first, then visit by visit in short units that can be stopped and run again. Knows no file format.
+"""The import of a whole export: checked first, then visit by visit in short units. Knows neither files nor what a record is.
 
-A visit is up to three units, each under a key of its own: the invoice, the payment on account, the rest in cash. All of them are dated when the
-visit began, so that the numbers of invoices and receipts rise with their dates.
+A visit is up to three units, each under a key of its own: the invoice, the payment on account, the rest in cash. So it can be stopped at any
+moment and run again. All are dated when the visit began: numbers of invoices and receipts rise with their dates, also past long stays.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ from billing.services.imports.people import (
     prepare_providers,
 )
 from billing.services.imports.synthea import BadExport, Export, ExportVisit
-from billing.services.imports.visits import KnownService, VisitToBill, bill_visit
+from billing.services.imports.visits import KnownService, VisitBilled, VisitToBill, bill_visit
 from billing.services.payments import PaymentTaken, take_payment
 from billing.transaction import ClinicFacts, Transaction
 from billing.trips import Query, Row
@@ -62,6 +62,8 @@ class Skipped:
 
 
 NOT_CLAIMED = "no department claims it"
+NOBODY = Importers(NIL_ID, "")
+"""Stands for the importing actors as long as nothing is stored: they may not exist yet."""
 
 _STATES = Query(
     select(Invoice.source, Invoice.id, Invoice.status, Invoice.total_minor, Invoice.amount_paid_minor)
@@ -79,9 +81,9 @@ def import_export(
     import before it begins. Raises errors that name file and line; the visits before that one stand, and a rerun goes on behind them.
     """
     plugins, facts = database.read(_ground, actor=actor, clinic=clinic)
-    skipped = _check(plugins, facts, export)
+    totals, skipped = _check(plugins, facts, export)
     importers = database.run(prepare_importers, actor=actor, clinic=clinic)
-    work = _Work(database, clinic, plugins, facts, export, importers)
+    work = _Work(database, clinic, plugins, facts, export, importers, totals)
     work.prepare_people()
     for visits in _batched(export.visits):
         states = work.states(visits)
@@ -99,17 +101,19 @@ def _ground(tx: Transaction) -> tuple[Registry, ClinicFacts]:
     return registry.of(tx), tx.clinic
 
 
-def _check(plugins: Registry, clinic: ClinicFacts, export: Export) -> tuple[Skipped, ...]:
-    """Claim all records, without keeping anything, and count those that nobody claims."""
+def _check(plugins: Registry, clinic: ClinicFacts, export: Export) -> tuple[dict[str, int], tuple[Skipped, ...]]:
+    """Claim all records once; return what each visit comes to, and what nobody claims."""
+    totals: dict[str, int] = {}
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for visit in export.visits:
-        claimed = _claim(plugins, clinic, export, visit, Importers(NIL_ID, ""))
-        covered_minor(visit, clinic.currency)
+        claimed = _claim(plugins, clinic, export, visit, NOBODY)
+        _amount(visit, "PAYER_COVERAGE", clinic.currency)
+        totals[visit.source] = claimed.total_minor
         for record in claimed.skipped:
             counts[record.kind, record.row.get("CODE", ""), record.row.get("DESCRIPTION", ""), NOT_CLAIMED] += 1
     for (kind, reason), count in export.unplaced.items():
         counts[kind, "", "", reason] += count
-    return tuple(Skipped(*what, count) for what, count in sorted(counts.items()))
+    return totals, tuple(Skipped(*what, count) for what, count in sorted(counts.items()))
 
 
 def _claim(plugins: Registry, clinic: ClinicFacts, export: Export, visit: ExportVisit, importers: Importers) -> Claimed:
@@ -142,12 +146,8 @@ def _claim(plugins: Registry, clinic: ClinicFacts, export: Export, visit: Export
     return claimed
 
 
-def covered_minor(visit: ExportVisit, currency: Currency) -> int:
-    """Return what the visit's payer covers, in minor units. Raises `BadAmount` naming file and line."""
-    return _amount(visit, "PAYER_COVERAGE", currency) or 0
-
-
 def _amount(visit: ExportVisit, column: str, currency: Currency) -> int | None:
+    """Return an amount of the visit's own record in minor units, None where it has none. Raises `BadAmount` naming file and line."""
     if not visit.row.get(column):
         return None
     try:
@@ -166,6 +166,7 @@ class _Work:
     facts: ClinicFacts
     export: Export
     importers: Importers
+    totals: Mapping[str, int]
     patients: dict[str, str] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
     services: dict[str, KnownService] = field(default_factory=dict)
@@ -186,17 +187,21 @@ class _Work:
 
     def carry_out(self, visit: ExportVisit, state: Row | None) -> None:
         """Do what is missing of a visit. An invoice that people have cancelled since stays cancelled."""
-        claimed = _claim(self.plugins, self.facts, self.export, visit, self.importers)
-        if state is not None and state.status != "cancelled" and state.total_minor != claimed.total_minor:
-            raise self._changed(visit, state.total_minor, claimed.total_minor)
-        if not claimed.claims or (state is not None and state.status in {"paid", "cancelled"}):
-            return
         if state is None:
-            invoice_id, total_minor, paid_minor = *self._bill(visit, claimed), 0
+            billed = self._bill(visit)
+            if billed is None:
+                return
+            invoice_id, total_minor, paid_minor = billed.invoice_id, billed.total_minor, 0
         else:
             invoice_id, total_minor, paid_minor = state.id, state.total_minor, state.amount_paid_minor
+            if state.status == "cancelled":
+                return
+            if total_minor != self.totals[visit.source]:
+                raise self._changed(visit, total_minor)
+            if state.status == "paid":
+                return
         due_minor = total_minor - paid_minor
-        on_account_minor = min(covered_minor(visit, self.facts.currency), due_minor)
+        on_account_minor = min(_amount(visit, "PAYER_COVERAGE", self.facts.currency) or 0, due_minor)
         if on_account_minor and not paid_minor:
             payer = self.export.payers.get(visit.row["PAYER"]) or visit.row["PAYER"]
             covering = [Tender("transfer", on_account_minor, payer or None)]
@@ -207,7 +212,10 @@ class _Work:
         cash = [Tender("cash", round_cash(due_minor, self.facts.currency))] if due_minor else []
         self._pay(visit, invoice_id, "cash", Scope.all(), cash)
 
-    def _bill(self, visit: ExportVisit, claimed: Claimed) -> tuple[str, int]:
+    def _bill(self, visit: ExportVisit) -> VisitBilled | None:
+        claimed = _claim(self.plugins, self.facts, self.export, visit, self.importers)
+        if not claimed.claims:
+            return None  # counted as skipped, record by record
         to_bill = VisitToBill(
             source=visit.source,
             patient_id=self.patients[visit.patient],
@@ -220,19 +228,17 @@ class _Work:
         key = _key(visit, "invoice")
         billed = self._run(lambda tx: bill_visit(tx, visit=to_bill, services=self.services, key=key), at=visit.started_at)
         self.services.update(billed.services)
-        return billed.invoice_id, billed.total_minor
+        return billed
 
     def _pay(self, visit: ExportVisit, invoice_id: str, step: str, scope: Scope, tenders: Sequence[Tender]) -> PaymentTaken:
         key = _key(visit, step)
-        return self._run(
-            lambda tx: take_payment(tx, invoice_id=invoice_id, scope=scope, tenders=tenders, key=key), at=visit.started_at
-        )
+        return self._run(lambda tx: take_payment(tx, invoice_id=invoice_id, scope=scope, tenders=tenders, key=key), at=visit.started_at)
 
     def _run(self, unit: Callable[[Transaction], T], **when: Any) -> T:
         return self.database.run(unit, actor=ENTRY, clinic=self.clinic, **when)
 
-    def _changed(self, visit: ExportVisit, imported_minor: int, total_minor: int) -> VisitChanged:
-        imported, total = (format_amount(minor, self.facts.currency) for minor in (imported_minor, total_minor))
+    def _changed(self, visit: ExportVisit, imported_minor: int) -> VisitChanged:
+        imported, total = (format_amount(minor, self.facts.currency) for minor in (imported_minor, self.totals[visit.source]))
         return VisitChanged(
             f"The encounter {visit.source} was imported with a total of {imported}; now it comes to {total}: correct its invoice by hand.",
             visit=visit.source,

@@ -39,8 +39,7 @@ class _Kind:
     columns: tuple[str, ...]
 
 
-_VISIT_COLUMNS = ("Id", "START", "STOP", "PATIENT", "PROVIDER", "PAYER", "ENCOUNTERCLASS", "CODE", "DESCRIPTION")
-_VISIT_COLUMNS += ("BASE_ENCOUNTER_COST", "PAYER_COVERAGE")
+_VISIT_COLUMNS = tuple("Id START STOP PATIENT PROVIDER PAYER ENCOUNTERCLASS CODE DESCRIPTION BASE_ENCOUNTER_COST PAYER_COVERAGE".split())
 _OWN = ("PATIENT", "ENCOUNTER", "CODE", "DESCRIPTION")
 _KINDS = (
     _Kind("procedure", ("procedures.csv",), "START", ("START", *_OWN, "BASE_COST")),
@@ -162,7 +161,9 @@ def _visits(folder: Path, patients: Mapping[str, ExportPatient], now: datetime) 
             first = found[source].place.line
             raise _bad(place, f"the encounter {source} stands in line {first} already: keep one of them", column="Id")
         if patient not in patients:
-            raise _bad(place, f"the patient {patient[:60]} is not in {PATIENTS}: add the patient, or leave the encounter out", column="PATIENT")
+            raise _bad(
+                place, f"the patient {patient[:60]} is not in {PATIENTS}: add the patient, or leave the encounter out", column="PATIENT"
+            )
         started_at = _instant(row, "START", place)
         stopped_at = _instant(row, "STOP", place) if row["STOP"] else started_at
         if started_at > now:

@@ -63,7 +63,9 @@ class VisitBilled:
     services: Mapping[str, KnownService] = field(default_factory=dict)
 
 
-_SERVICES = Query(select(Service.code, Service.id, Service.department).where(Service.clinic_id == CLINIC, Service.code.op("IN")(texts("codes"))))
+_SERVICES = Query(
+    select(Service.code, Service.id, Service.department).where(Service.clinic_id == CLINIC, Service.code.op("IN")(texts("codes")))
+)
 
 
 def bill_visit(

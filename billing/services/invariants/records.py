@@ -39,7 +39,7 @@ _TABLES: Mapping[str, Any] = {
 """The tables of which an audit entry may be about a row, by the entry's subject."""
 
 
-def _ids(subject: str) -> Select[Any]:
+def _ids(subject: str) -> Select[str, str]:
     """Return a table's ids as text: they are uuid on PostgreSQL, and what an entry names is text."""
     table = _TABLES[subject]
     return select(literal_column(f"'{subject}'", Text()).label("subject"), cast(table.id, Text).label("row_id")).where(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 
 from billing.plugin import Base, Conflict, Invalid, NotFound, Refused, Transaction, find_service
 from billing_laboratory.model import Analyte, LabTest, PanelMember, ReferenceRange
@@ -194,7 +194,9 @@ def add_range(tx: Transaction, *, analyte_code: str, limits: Range) -> str:
 def retire_range(tx: Transaction, *, range_id: str) -> None:
     """Stop judging results by a range; verified results keep what they were judged by. Raises `UnknownRange`."""
     tx.require(MANAGE)
-    row = tx.session.scalars(select(ReferenceRange).where(ReferenceRange.id == range_id, ReferenceRange.active)).one_or_none()
+    # Compared as text: what is no id at all is not found either, on any database.
+    named = cast(ReferenceRange.id, Text) == range_id.strip().lower()
+    row = tx.session.scalars(select(ReferenceRange).where(named, ReferenceRange.active).with_for_update()).one_or_none()
     if row is None:
         raise UnknownRange("There is no such reference range in use: see `billing lab range list`.", range=range_id)
     row.active = False

@@ -17,7 +17,7 @@ MOST_LISTED = 500
 
 _PATIENT = Base.metadata.tables["patient"]
 _ITEM = Base.metadata.tables["invoice_item"]
-_WHOLE_ID = 36
+_WHOLE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = re.compile(r"[0-9a-f-]{8,36}")
 _OPEN = [str(each) for each in OPEN_RESULT]
 
@@ -63,7 +63,7 @@ def find_order(tx: Transaction, *, name: str) -> str:
     end = name.strip().lower()
     if not _NAMED.fullmatch(end):
         raise UnknownOrder(f"{name[:40]!r} names no order: give its id, or at least the last 8 characters of it.", order=name)
-    named = LabOrder.id == end if len(end) == _WHOLE_ID else cast(LabOrder.id, Text).like(f"%{end}")
+    named = LabOrder.id == end if _WHOLE_ID.fullmatch(end) else cast(LabOrder.id, Text).like(f"%{end}")
     found = tx.session.scalars(select(LabOrder.id).where(named).limit(2)).all()
     if not found:
         raise UnknownOrder(f"There is no laboratory order {name!r}: see `billing lab worklist`.", order=name)

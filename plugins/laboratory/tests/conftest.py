@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from threading import Barrier, Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from billing_laboratory import catalogue, hooks, queries, services
@@ -19,6 +19,7 @@ from billing.plugin import BillingError, InvoiceMade, NewItem, PaymentTaken, Sco
 from billing.services.audit import list_entries
 from billing.services.invoice_steps import issue_invoice
 from billing.services.payments import PaymentPreview, preview_payment
+from billing.services.prices import add_service
 from billing.services.staff import add_staff
 from billing.testing.shelf import Desk
 from billing.testing.world import World
@@ -30,19 +31,14 @@ AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
 class Lab(World):
-    """Two clinics, north and south. Of the laboratory in north: K (potassium), ELEC (sodium, potassium) and COV (a finding), 5.00 each.
+    """A clinic, north. Of its laboratory: K (potassium), ELEC (sodium, potassium) and COV (a finding), 5.00 each.
 
     anna and bert are clinicians, mona manages, carl is a cashier. It is the first of March.
     """
 
     def __init__(self, url: str) -> None:
         super().__init__(url, plugins={"laboratory": hooks, "desk": Desk()})
-        self.found("south")
-        for login, role in (("anna", "clinician"), ("bert", "clinician"), ("mona", "manager"), ("carl", "cashier")):
-            self.run(lambda tx, login=login, role=role: add_staff(tx, login=login, name=login.title(), role=role))  # type: ignore[misc]
-        for code in ("K", "ELEC", "COV", "NEW"):
-            self.service(code, department="laboratory", price="5.00")
-        self.run(_set_up, actor="mona")
+        self.run(_set_up)
 
     def person(self, *, species: str | None = None, sex: str = "female", birth_date: date | None = date(1980, 5, 17)) -> str:
         """Return the id of a new patient."""
@@ -122,7 +118,7 @@ class Lab(World):
 
     def audited(self) -> list[str]:
         """Name the laboratory's acts that were audited, in order."""
-        return [each.action for each in self.read(lambda tx: list(list_entries(tx, limit=1000))) if each.action.startswith("lab.")]
+        return [each.action for each in reversed(self.read(lambda tx: list_entries(tx, limit=500))) if each.action.startswith("lab.")]
 
     def tamper(self, *statements: str) -> None:
         """Change rows behind everybody's back, SQLite's foreign keys aside."""
@@ -151,6 +147,10 @@ class Lab(World):
 
 
 def _set_up(tx: Transaction) -> None:
+    for login, role in (("anna", "clinician"), ("bert", "clinician"), ("mona", "manager"), ("carl", "cashier")):
+        add_staff(tx, login=login, name=login.title(), role=role)
+    for code in ("K", "ELEC", "COV", "NEW"):
+        add_service(tx, code=code, department="laboratory", description=f"Service {code}", unit_price_e4=5_000_000)
     catalogue.add_analyte(tx, loinc="2823-3", name="Potassium", unit="mmol/L", decimals=1)
     catalogue.add_analyte(tx, loinc="2951-2", name="Sodium", unit="mmol/L")
     catalogue.add_analyte(tx, loinc="94500-6", name="SARS-CoV-2 RNA", value_kind="text")
