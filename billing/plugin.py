@@ -52,7 +52,7 @@ from billing.services.invoices import InvoiceMade, create_invoice
 from billing.services.keys import once
 from billing.services.payments import PaymentTaken, take_payment
 from billing.services.prices import ServiceFacts, find_service
-from billing.services.quoting import NewAdjustment, NewItem
+from billing.services.quotation import NewAdjustment, NewItem
 from billing.services.reading import read_invoice, read_payment
 from billing.services.staff import ProviderFacts, find_provider
 from billing.transaction import Actor, Transaction

@@ -85,7 +85,7 @@ def prepare(statement: Any, dialect: Dialect) -> Prepared:
         text=str(compiled),
         names=names,
         encoders=tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names),
-        row=namedtuple("Row", [column.key for column in columns], rename=True) if columns else None,  # type: ignore[misc]  # noqa: PYI024
+        row=namedtuple("Row", [column.key for column in columns], rename=True) if columns else None,  # noqa: PYI024 - the columns are known when it runs
         decoders=tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns),
     )
 
@@ -93,7 +93,7 @@ def prepare(statement: Any, dialect: Dialect) -> Prepared:
 def _constant_as_text(element: Any, dialect: Dialect) -> Any:
     if not (isinstance(element, BindParameter) and element.unique):
         return None
-    values = element.value if element.expanding else [element.value]
+    values: Sequence[Any] = element.value if element.expanding else [element.value]  # type: ignore[assignment]
     render = element.type.dialect_impl(dialect).literal_processor(dialect)
     assert render is not None, f"a constant of type {element.type} has no text: give it as a named bind"
     texts = ", ".join("NULL" if value is None else render(value) for value in values)

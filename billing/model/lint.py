@@ -25,11 +25,11 @@ def _problems(table: Table, classes: dict[Any, Any]) -> Iterator[str]:
         return
     if any(isinstance(column.default, Sequence) or column.identity is not None for column in table.columns):
         yield f"{table.name} takes ids from the database: ids are made in Python"
-    for thing in [*table.constraints, *table.indexes]:
-        if not thing.name:
+    for name in [each.name for each in table.constraints] + [each.name for each in table.indexes]:
+        if not name:
             yield f"{table.name} has a constraint or index without a name"
-        elif len(str(thing.name)) > LONGEST_NAME:
-            yield f"{thing.name} is longer than {LONGEST_NAME} characters"
+        elif len(str(name)) > LONGEST_NAME:
+            yield f"{name} is longer than {LONGEST_NAME} characters"
     yield from _clinic_problems(table, classes) if table_class is TableClass.CLINIC else _other_problems(table, classes)
 
 

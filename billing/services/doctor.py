@@ -153,7 +153,7 @@ def _check_plugins(tx: Transaction) -> Check:
 def _checked(tx: Transaction, plugin: str | None, rule: Invariant | CodeCheck, since: datetime | None) -> Check:
     try:
         # A savepoint, since an error would otherwise end the unit on PostgreSQL, and with it all checks that are still to come.
-        with tx.session.begin_nested():
+        with tx.session.connection().begin_nested():
             violations, count = _violations(tx, rule, since)
     except Exception as error:
         if not (isinstance(error, BillingError) or is_database_error(error)):

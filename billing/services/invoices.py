@@ -10,25 +10,21 @@ from billing import registry
 from billing.changes.failures import explains
 from billing.errors import Conflict
 from billing.facts import BilledItem, PatientFacts
-from billing.model import CLINIC, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, SourceClaim, canonical_json, new_id
+from billing.model import CLINIC, Invoice, InvoiceAdjustment, canonical_json, new_id
 from billing.model.types import IdType
-from billing.model.writes import ChangedRow, ChangeRows, DeleteRows, InsertRows, Number, NumberText, NumberValue, Write
-from billing.rules.statuses import Action, InvoiceStatus
+from billing.model.writes import ChangedRow, ChangeRows, InsertRows, Number
+from billing.rules.statuses import Action
 from billing.rules.texts import check_text
 from billing.rules.totals import TaxGroup
 from billing.services.acting import ask, facts_for, item_rows, parts_of_rows, write_plan
+from billing.services.invoice_rows import INVOICE, amounts, billed, content_rows, deletions, new_row
 from billing.services.keys import Key
 from billing.services.numbering import next_number
 from billing.services.open_invoice import OpenInvoice, invoice_facts, open_invoice
-from billing.services.quoting import NewAdjustment, NewItem, Quotation, Reduction, check_expected, quote
+from billing.services.quotation import NewAdjustment, NewItem, Quotation
+from billing.services.quoting import check_expected, quote
 from billing.transaction import Transaction
 from billing.trips import Query
-
-INVOICE: Any = Invoice.__table__
-ITEM: Any = InvoiceItem.__table__
-ADJUSTMENT: Any = InvoiceAdjustment.__table__
-TAX: Any = InvoiceTax.__table__
-CLAIM: Any = SourceClaim.__table__
 
 
 @explains("pk_source_claim", "What this comes from is billed already on another invoice: cancel that one first.")
@@ -131,12 +127,12 @@ def create_invoice(
     check_expected(tx, quotation, expected_total_minor)
     invoice_id = new_id()
     number = next_number(tx, kind="invoice") if tx.clinic.policy.get("numbers_at", "creation") == "creation" else None
-    row = _new_row(tx, invoice_id, quotation, number) | {
+    row = new_row(tx, invoice_id, quotation, number) | {
         "note": check_text(note, "The note", longest=2000, empty=True),
         "source": check_text(source, "The source") if source else None,
     }
-    tx.write(InsertRows(INVOICE, [row]), *_content_rows(invoice_id, quotation, row["source"]))
-    _act(tx, "on_invoice_created", invoice_id, quotation.patient, consultation_id, _billed(quotation))
+    tx.write(InsertRows(INVOICE, [row]), *content_rows(invoice_id, quotation, row["source"]))
+    _act(tx, "on_invoice_created", invoice_id, quotation.patient, consultation_id, billed(quotation))
     made = _made(row, quotation, number)
     tx.audit("invoice.created", "invoice", invoice_id, number=number, total_minor=made.total_minor, items=len(quotation.items))
     tx.emit("invoice.created", invoice_id, total_minor=made.total_minor, patient_id=patient_id)
@@ -174,15 +170,15 @@ def edit_invoice(
         rounding=opened.row.rounding,
         prices_include_tax=opened.row.prices_include_tax,
     )
-    changed = _amounts(quotation) | {"version": opened.row.version + 1}
+    changed = amounts(quotation) | {"version": opened.row.version + 1}
     if note is not None:
         changed["note"] = check_text(note, "The note", longest=2000, empty=True)
     tx.write(
-        *_deletions(opened),
+        *deletions(opened),
         ChangeRows(INVOICE, [ChangedRow({"id": invoice_id}, {"version": opened.row.version, "status": "draft"}, changed)]),
-        *_content_rows(invoice_id, quotation, opened.row.source),
+        *content_rows(invoice_id, quotation, opened.row.source),
     )
-    _act(tx, "on_invoice_changed", invoice_id, quotation.patient, opened.row.consultation_id, _billed(quotation))
+    _act(tx, "on_invoice_changed", invoice_id, quotation.patient, opened.row.consultation_id, billed(quotation))
     made = _made({**opened.row._asdict(), **changed}, quotation, opened.row.number)
     tx.audit("invoice.changed", "invoice", invoice_id, total_minor=made.total_minor, items=len(quotation.items))
     tx.emit("invoice.changed", invoice_id, total_minor=made.total_minor)
@@ -207,128 +203,6 @@ def _act(
         parts, hook, lambda part: listening.act_on_invoice(part.plugin, hook, facts_for(tx, part.plugin, facts), part.items, part.known)
     )
     write_plan(tx, made, action=hook, action_id=invoice_id)
-
-
-def _new_row(tx: Transaction, invoice_id: str, quotation: Quotation, number: Number | None) -> dict[str, Any]:
-    return _amounts(quotation) | {
-        "id": invoice_id,
-        "patient_id": quotation.patient.id,
-        "client_id": quotation.patient.client_id,
-        "consultation_id": quotation.consultation_id,
-        "provider_id": quotation.provider_id,
-        "series": number.series if number else None,
-        "number_period": number.period if number else None,
-        "number_value": NumberValue(number) if number else None,
-        "number": NumberText(number) if number else None,
-        "status": InvoiceStatus.DRAFT.value,
-        "currency": tx.clinic.currency.code,
-        "rounding": tx.clinic.rounding,
-        "prices_include_tax": tx.clinic.prices_include_tax,
-        "amount_paid_minor": 0,
-        "written_off_minor": 0,
-        "credited_minor": 0,
-        "version": 1,
-        "created_at": tx.at,
-        "created_by": tx.actor.id,
-        "issued_at": None,
-        "issue_date": None,
-        "due_date": None,
-        "cancelled_at": None,
-        "cancel_reason": None,
-        "printed": None,
-        "content_hash": None,
-    }
-
-
-def _amounts(quotation: Quotation) -> dict[str, Any]:
-    totals = quotation.totals
-    return {
-        "line_total_minor": totals.line_total_minor,
-        "allowance_minor": totals.allowance_total_minor,
-        "charge_minor": totals.charge_total_minor,
-        "net_minor": totals.net_total_minor,
-        "tax_minor": totals.tax_total_minor,
-        "total_minor": totals.gross_total_minor,
-    }
-
-
-def _content_rows(invoice_id: str, quotation: Quotation, source: str | None) -> list[Write]:
-    off = _own_reductions(quotation.reductions)
-    items = [
-        {
-            "id": item.id,
-            "invoice_id": invoice_id,
-            "position": item.position,
-            "department": item.department,
-            "service_id": item.service_id,
-            "code": item.code,
-            "description": item.description,
-            "unit": item.unit,
-            "quantity_milli": item.quantity_milli,
-            "unit_price_e4": item.unit_price_e4,
-            "price_reason": item.price_reason,
-            "person_price": item.person_price,
-            "allowance_minor": off.get((item.position, False), 0),
-            "charge_minor": off.get((item.position, True), 0),
-            "net_minor": line.net_minor,
-            "adjustment_minor": line.adjustment_minor,
-            "taxable_minor": line.taxable_minor,
-            "tax_category": item.tax.category,
-            "tax_rate_bp": item.tax.rate_bp,
-            "tax_minor": line.tax_minor,
-            "total_minor": line.total_minor,
-            "provider_id": item.provider_id,
-            "source": item.source,
-            "given": dict(item.given),
-            "payment_id": None,
-            "paid_at": None,
-        }
-        for item, line in zip(quotation.items, quotation.totals.lines, strict=True)
-    ]
-    taxes = [
-        {
-            "invoice_id": invoice_id,
-            "tax_category": row.tax.category,
-            "tax_rate_bp": row.tax.rate_bp,
-            "taxable_minor": row.taxable_minor,
-            "tax_minor": row.tax_minor,
-        }
-        for row in quotation.totals.taxes
-    ]
-    by_position = {item.position: item.id for item in quotation.items}
-    adjustments = [
-        {
-            "id": new_id(),
-            "invoice_id": invoice_id,
-            "item_id": by_position.get(each.position) if each.position is not None else None,
-            "charge": each.charge,
-            "amount_minor": each.amount_minor,
-            "tax_category": each.tax.category,
-            "tax_rate_bp": each.tax.rate_bp,
-            "reason": each.reason,
-            "plugin": each.plugin,
-        }
-        for each in quotation.reductions
-    ]
-    claims = [{"source": each, "invoice_id": invoice_id} for each in (source, *(item.source for item in quotation.items)) if each]
-    sets = ((ITEM, items), (TAX, taxes), (ADJUSTMENT, adjustments), (CLAIM, claims))
-    return [InsertRows(table, rows) for table, rows in sets if rows]
-
-
-def _own_reductions(reductions: Sequence[Reduction]) -> Mapping[tuple[int, bool], int]:
-    off: dict[tuple[int, bool], int] = {}
-    for each in reductions:
-        if each.position is not None:
-            off[each.position, each.charge] = off.get((each.position, each.charge), 0) + each.amount_minor
-    return off
-
-
-def _deletions(opened: OpenInvoice) -> list[Write]:
-    taxes = {(row.tax_category, row.tax_rate_bp) for row in opened.items}
-    sources = [each for each in (opened.row.source, *(row.source for row in opened.items)) if each]
-    writes: list[Write] = [DeleteRows(ADJUSTMENT, [{"invoice_id": opened.id}]), DeleteRows(ITEM, [{"id": row.id} for row in opened.items])]
-    writes.append(DeleteRows(TAX, [{"invoice_id": opened.id, "tax_category": c, "tax_rate_bp": r} for c, r in sorted(taxes)]))
-    return writes + ([DeleteRows(CLAIM, [{"source": each} for each in sources])] if sources else [])
 
 
 def _as_given(tx: Transaction, opened: OpenInvoice) -> tuple[list[NewItem], list[NewAdjustment]]:
@@ -360,28 +234,6 @@ def _as_given(tx: Transaction, opened: OpenInvoice) -> tuple[list[NewItem], list
         if row.item_id is None
     ]
     return items, document
-
-
-def _billed(quotation: Quotation) -> list[BilledItem]:
-    return [
-        BilledItem(
-            id=item.id,
-            position=item.position,
-            department=item.department,
-            code=item.code,
-            description=item.description,
-            quantity_milli=item.quantity_milli,
-            unit_price_e4=item.unit_price_e4,
-            taxable_minor=line.taxable_minor,
-            tax_minor=line.tax_minor,
-            total_minor=line.total_minor,
-            service_id=item.service_id,
-            provider_id=item.provider_id,
-            source=item.source,
-            given=item.given,
-        )
-        for item, line in zip(quotation.items, quotation.totals.lines, strict=True)
-    ]
 
 
 def _made(row: Mapping[str, Any], quotation: Quotation, numbered: Number | str | None) -> InvoiceMade:

@@ -1,7 +1,7 @@
 """From what is ordered to what it costs: services and free text, plugins' prices, totals. Writes nothing and takes no number."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -21,13 +21,12 @@ from billing.services.acting import by_plugin, facts_for, item_rows, known_of, n
 from billing.services.consultations import UnknownConsultation
 from billing.services.patients import UnknownPatient
 from billing.services.prices import UnknownService
+from billing.services.quotation import UNTAXED, NewAdjustment, NewItem, Quotation, QuotedItem, Reduction
 from billing.services.staff import UnknownProvider
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
 MOST_ITEMS = 10_000
-UNTAXED = TaxGroup("O", 0)
-"""The tax of what has none named: outside the scope of tax."""
 
 
 class NoItems(Invalid):
@@ -52,85 +51,6 @@ class TotalDiffers(Conflict):
     """The total is not the expected one: look at the invoice again. Facts: `total_minor`, `expected_minor`."""
 
     code = "total_differs"
-
-
-Reason = tuple[int, str]
-"""An amount in minor units, above zero, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """An item to bill: a service by its code, or a free text with department and price (permission `invoices.free_text`).
-
-    `unit_price_e4` for a service is another price than the list's (permission `prices.override`).
-    """
-
-    code: str | None = None
-    quantity_milli: int = 1000
-    description: str | None = None
-    department: str | None = None
-    unit_price_e4: int | None = None
-    tax: TaxGroup | None = None
-    allowances: tuple[Reason, ...] = ()
-    charges: tuple[Reason, ...] = ()
-    provider_id: str | None = None
-    source: str | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NewAdjustment:
-    """A discount or charge on the whole document. Without a tax it falls on the only group of the items."""
-
-    charge: bool
-    amount_minor: int
-    reason: str
-    tax: TaxGroup | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """An allowance or charge as it is stored: on an item (by position) or, without one, on the document."""
-
-    charge: bool
-    amount_minor: int
-    reason: str
-    tax: TaxGroup
-    position: int | None = None
-    plugin: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QuotedItem:
-    """An item with its price, before totals."""
-
-    id: str
-    position: int
-    department: str
-    service_id: str | None
-    code: str
-    description: str
-    unit: str
-    quantity_milli: int
-    unit_price_e4: int
-    price_reason: str
-    person_price: bool
-    tax: TaxGroup
-    provider_id: str | None
-    source: str | None
-    given: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Quotation:
-    """Everything about an invoice but its number: patient, items, reductions and totals."""
-
-    patient: PatientFacts
-    consultation_id: str | None
-    provider_id: str | None
-    items: tuple[QuotedItem, ...]
-    reductions: tuple[Reduction, ...]
-    totals: Totals
 
 
 _PATIENT = Query(

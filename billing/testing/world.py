@@ -15,7 +15,7 @@ from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.rules.totals import TaxGroup
 from billing.services import clinics, invoices, payments, setup
-from billing.services.quoting import NewItem
+from billing.services.quotation import NewItem
 from billing.settings import Settings
 from billing.testing.shelf import Desk, Shelf, ShelfLot
 from billing.transaction import Transaction

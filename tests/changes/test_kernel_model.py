@@ -153,7 +153,7 @@ def test_order_of_plugins_does_not_matter(reverse: bool) -> None:
     assert row is not None
     known = {LOTS: tuple(row(lot, new_id(), 5000) for lot in lots)}
     asked = [
-        kernel.Asked(name, "on_items_paid", frozenset({ShelfLot.__table__}), (name,), known, [adjust(ShelfLot, lot, on_hand_milli=-1)])
+        kernel.Asked(name, "on_items_paid", frozenset[Any]({ShelfLot.__table__}), (name,), known, [adjust(ShelfLot, lot, on_hand_milli=-1)])
         for name, lot in zip(("a", "b"), lots, strict=True)
     ]
 

@@ -1,7 +1,10 @@
 """The command line in this process, with a plugin that the tests bring along as an installed distribution would."""
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +122,29 @@ def asked(billing: Billing) -> Asked:
     return run
 
 
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory, grooming: Path) -> Path:
+    """Make a SQLite file with the operator and the clinic north, which the tests copy."""
+    path = tmp_path_factory.mktemp("founded") / "founded.sqlite3"
+    clinic = ["clinic", "create", "--code", "north", "--name", "North", "--currency", "EUR", "--time-zone", "Europe/Berlin"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(grooming)
+        patch.setenv("BILLING_PLUGINS", "grooming")
+        for args in (["init"], clinic):
+            result = CliRunner(catch_exceptions=False).invoke(Frame(), [*args, "--database", f"sqlite:///{path}"])
+            assert result.exit_code == 0, result.output
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all in the one file that is copied
+    return path
+
+
 @pytest.fixture
-def database(sqlite_url: str, billing: Billing, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Use a migrated database with the operator and the clinic north."""
-    monkeypatch.setenv("BILLING_DATABASE_URL", sqlite_url)
-    for args in (["init"], ["clinic", "create", "--code", "north", "--name", "North", "--currency", "EUR", "--time-zone", "Europe/Berlin"]):
-        result = billing(*args)
-        assert result.exit_code == 0, result.output
-    return sqlite_url
+def database(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Use a database of this test's own with the operator and the clinic north."""
+    path = tmp_path / "billing.sqlite3"
+    shutil.copyfile(founded, path)
+    monkeypatch.setenv("BILLING_DATABASE_URL", f"sqlite:///{path}")
+    return f"sqlite:///{path}"
 
 
 def write_distribution(folder: Path, name: str, *, module: str, source: str, version: str = "1.0") -> Path:

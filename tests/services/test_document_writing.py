@@ -1,14 +1,13 @@
-import unicodedata
 from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import MAX_AMOUNT_MINOR, MAX_UNIT_PRICE_E4, currency, format_amount, format_unit_price
+from billing.money import MAX_AMOUNT_MINOR, MAX_UNIT_PRICE_E4, Currency, currency, format_amount, format_unit_price
 from billing.rules.tenders import CORE_METHODS
 from billing.rules.totals import TAX_CATEGORIES
-from billing.services.documents.labels import ENGLISH, FRENCH, GERMAN, SPANISH, labels_for
+from billing.services.documents.labels import ENGLISH, FRENCH, GERMAN, SPANISH, Labels, labels_for
 from billing.services.documents.text import between, plain, width, wrap
 from billing.services.documents.writing import Writer
 
@@ -25,12 +24,12 @@ def writer(language: str = "en", *, code: str = "EUR", zone: str = "Europe/Berli
 
 
 @given(CURRENCIES, st.integers(-MAX_AMOUNT_MINOR, MAX_AMOUNT_MINOR))
-def test_amount_keeps_every_digit(money, minor) -> None:
+def test_amount_keeps_every_digit(money: Currency, minor: int) -> None:
     assert writer(code=money.code).amount(minor).replace(",", "") == format_amount(minor, money)
 
 
 @given(CURRENCIES, st.integers(0, MAX_UNIT_PRICE_E4))
-def test_unit_price_keeps_every_digit(money, e4) -> None:
+def test_unit_price_keeps_every_digit(money: Currency, e4: int) -> None:
     assert writer(code=money.code).unit_price(e4).replace(",", "") == format_unit_price(e4, money)
 
 
@@ -46,7 +45,7 @@ def test_unit_price_keeps_every_digit(money, e4) -> None:
         ("hi", "INR", "₹12,34,567.89"),
     ],
 )
-def test_money_is_written_as_the_language_does_with_the_digits_of_the_currency(language, code, shown) -> None:
+def test_money_is_written_as_the_language_does_with_the_digits_of_the_currency(language: str, code: str, shown: str) -> None:
     assert writer(language, code=code).money(123_456_789) == shown
 
 
@@ -56,12 +55,12 @@ def test_amount_below_zero_keeps_its_sign() -> None:
 
 
 @pytest.mark.parametrize(("milli", "shown"), [(1000, "1"), (2500, "2,5"), (1, "0,001"), (10**12, "1.000.000.000")])
-def test_quantity_has_no_superfluous_zeros(milli, shown) -> None:
+def test_quantity_has_no_superfluous_zeros(milli: int, shown: str) -> None:
     assert writer("de").quantity(milli) == shown
 
 
 @pytest.mark.parametrize(("bp", "shown"), [(0, "0\xa0%"), (1900, "19\xa0%"), (750, "7,5\xa0%"), (1, "0,01\xa0%"), (10_000, "100\xa0%")])
-def test_rate_is_a_percentage(bp, shown) -> None:
+def test_rate_is_a_percentage(bp: int, shown: str) -> None:
     assert writer("de").rate(bp) == shown
 
 
@@ -77,7 +76,7 @@ def test_day_and_time_are_those_of_the_clinic() -> None:
 
 
 @pytest.mark.parametrize("labels", [ENGLISH, GERMAN, FRENCH, SPANISH], ids=lambda labels: labels.language)
-def test_language_has_words_for_every_method_and_tax_category(labels) -> None:
+def test_language_has_words_for_every_method_and_tax_category(labels: Labels) -> None:
     assert set(labels.methods) == set(CORE_METHODS)
     assert set(labels.categories) == TAX_CATEGORIES - {"S"}
     assert all(isinstance(each, dict) or each for each in (getattr(labels, name) for name in labels.__slots__))
@@ -86,7 +85,7 @@ def test_language_has_words_for_every_method_and_tax_category(labels) -> None:
 @pytest.mark.parametrize(
     ("tag", "language"), [("de", "de"), ("de_CH", "de"), ("fr_CA", "fr"), ("es_419", "es"), ("en_GB", "en"), ("ja", "en")]
 )
-def test_region_has_the_words_of_its_language_and_others_are_english(tag, language) -> None:
+def test_region_has_the_words_of_its_language_and_others_are_english(tag: str, language: str) -> None:
     assert labels_for(tag).language == language
 
 
@@ -96,7 +95,7 @@ def test_region_has_the_words_of_its_language_and_others_are_english(tag, langua
 @pytest.mark.parametrize(
     ("text", "columns"), [("abc", 3), ("ネコ", 4), ("e\N{COMBINING ACUTE ACCENT}", 1), ("\N{GRINNING FACE}", 2), ("", 0)]
 )
-def test_width_counts_columns(text, columns) -> None:
+def test_width_counts_columns(text: str, columns: int) -> None:
     assert width(text) == columns
 
 
@@ -108,7 +107,7 @@ def test_plain_text_is_one_line_that_turns_nothing_round() -> None:
 
 
 @given(TEXTS, st.integers(8, 80))
-def test_wrapped_lines_fit_and_lose_nothing(text, columns) -> None:
+def test_wrapped_lines_fit_and_lose_nothing(text: str, columns: int) -> None:
     lines = wrap(text, columns, indent="  ")
 
     assert all(width(line) <= columns for line in lines)
@@ -116,7 +115,7 @@ def test_wrapped_lines_fit_and_lose_nothing(text, columns) -> None:
 
 
 @given(TEXTS, st.integers(-MAX_AMOUNT_MINOR, MAX_AMOUNT_MINOR), st.integers(30, 80))
-def test_amounts_end_in_the_last_column(text, minor, columns) -> None:
+def test_amounts_end_in_the_last_column(text: str, minor: int, columns: int) -> None:
     amount = format_amount(minor, currency("KWD"))
 
     lines = between(text, amount, columns, indent="  ")
@@ -126,11 +125,11 @@ def test_amounts_end_in_the_last_column(text, minor, columns) -> None:
     assert width(lines[-1]) == columns
 
 
-@given(st.text(alphabet=f"a {ZERO_WIDTH}", max_size=60))
-def test_what_joins_a_character_stays_with_it(text) -> None:
+@given(st.text(alphabet=f"a{ZERO_WIDTH}", max_size=60))
+def test_what_joins_a_character_stays_with_it(text: str) -> None:
     lines = wrap(f"a{text}", 3)
 
-    assert not any(line and unicodedata.category(line[0]) in {"Mn", "Cf"} for line in lines[1:] if plain(text) == text and " " not in text)
+    assert {line[0] for line in lines} == {"a"}
 
 
 def test_long_words_are_broken_where_the_line_ends() -> None:

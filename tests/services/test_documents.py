@@ -21,7 +21,7 @@ from billing.services import clinics, documents, invoice_steps, invoices, patien
 from billing.services.documents import BadForm, Document
 from billing.services.documents.text import width
 from billing.services.open_invoice import UnknownInvoice
-from billing.services.quoting import NewAdjustment, NewItem
+from billing.services.quotation import NewAdjustment, NewItem
 from billing.services.reading import UnknownPayment
 from billing.testing.world import World
 from billing.transaction import PermissionMissing, Transaction
@@ -55,7 +55,6 @@ HOSTILE_TEXTS = (
 
 
 class ApprovedText(SingleFileSnapshotExtension):
-    snapshot_dirname = "approved"
     file_extension = "txt"
     _write_mode = WriteMode.TEXT
 

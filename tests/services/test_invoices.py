@@ -12,9 +12,9 @@ from billing.model import Invoice, InvoiceItem, InvoiceTax, Membership, NumberCo
 from billing.plugin import Allowance, Charge, Declaration, Department, Price, hookimpl
 from billing.rules.content import invoice_content_hash
 from billing.rules.totals import TaxGroup
-from billing.services import invoice_steps, invoices, reading
+from billing.services import invoice_steps, invoices, listing, reading
 from billing.services.clinics import update_clinic
-from billing.services.quoting import NewAdjustment, NewItem
+from billing.services.quotation import NewAdjustment, NewItem
 from billing.testing.world import World, items_of
 from billing.transaction import Transaction
 
@@ -259,7 +259,7 @@ def test_overdue_is_seen_the_day_after_and_never_stored(world: World) -> None:
     stored = world.read(lambda tx: tx.session.scalars(select(Invoice.status).where(Invoice.id == made.id)).one())
 
     assert (seen.invoice.status, stored) == ("overdue", "sent")
-    assert [row.id for row in world.read(lambda tx: reading.list_invoices(tx, status="overdue"))] == [made.id]
+    assert [row.id for row in world.read(lambda tx: listing.list_invoices(tx, status="overdue"))] == [made.id]
 
 
 def test_failures_leave_no_gap_in_the_numbers(world: World) -> None:
@@ -333,13 +333,13 @@ def test_list_pages_by_key_latest_first(world: World) -> None:
 
     def pages(tx: Transaction) -> list[list[str]]:
         found, after = [], None
-        while page := reading.list_invoices(tx, limit=3, after=after):
+        while page := listing.list_invoices(tx, limit=3, after=after):
             found.append([row.id for row in page])
             after = page[-1]
         return found
 
     assert world.read(pages) == [made[:3:-1], made[3:0:-1], made[:1]]
-    assert world.read(lambda tx: [row.id for row in reading.every_invoice(tx)]) == made[::-1]
+    assert world.read(lambda tx: [row.id for row in listing.every_invoice(tx)]) == made[::-1]
 
 
 def test_invoice_is_found_by_its_number_and_not_by_anothers(world: World) -> None:
@@ -347,4 +347,4 @@ def test_invoice_is_found_by_its_number_and_not_by_anothers(world: World) -> Non
 
     assert _seen(world, str(made.number)).invoice.id == made.id
     assert _code(lambda: _seen(world, "INV-1999-00001")) == "unknown_invoice"
-    assert _code(lambda: world.read(lambda tx: reading.list_invoices(tx, status="nope"))) == "bad_status"
+    assert _code(lambda: world.read(lambda tx: listing.list_invoices(tx, status="nope"))) == "bad_status"

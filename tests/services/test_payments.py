@@ -13,7 +13,7 @@ from billing.errors import BillingError
 from billing.model import AuditEntry, Consultation, Effect, Event, Invoice, Membership, new_id
 from billing.plugin import Method, Refused
 from billing.rules.settlement import Scope
-from billing.services import invoice_steps, payments, reading
+from billing.services import invoice_steps, payment_preview, payments, reading
 from billing.services.clinics import order_departments, set_plugin
 from billing.testing.shelf import Desk, Shelf
 from billing.testing.world import World
@@ -194,7 +194,7 @@ def test_dry_run_shows_due_effects_and_vetoes_and_stores_nothing(world: World, b
     world.pay(bill, "cash 44", scope="desk")
     before = world.dump()
 
-    shown = world.read(lambda tx: payments.preview_payment(tx, invoice_id=bill, scope=Scope.all()))
+    shown = world.read(lambda tx: payment_preview.preview_payment(tx, invoice_id=bill, scope=Scope.all()))
 
     assert (shown.due_minor, [item.code for item in shown.items], shown.vetoes) == (6600, ["AMX"], ())
     assert [(effect.plugin, effect.kind, effect.quantity_milli) for effect in shown.effects] == [("shelf", "shelf.taken", 2000)]
@@ -210,7 +210,7 @@ def test_dry_run_collects_every_veto(database_url: str) -> None:
     world.service("VIS")
     made = world.invoice("AMX", "VIS")
 
-    shown = world.read(lambda tx: payments.preview_payment(tx, invoice_id=made.id, scope=Scope.all()))
+    shown = world.read(lambda tx: payment_preview.preview_payment(tx, invoice_id=made.id, scope=Scope.all()))
 
     assert [(veto.plugin, veto.sentence) for veto in shown.vetoes] == [("shelf", "not today")]
     assert [effect.plugin for effect in shown.effects] == ["desk"]

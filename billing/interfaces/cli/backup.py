@@ -8,7 +8,7 @@ import click
 from billing.interfaces.cli.console import Console
 
 if TYPE_CHECKING:
-    from billing.services.backup import Manifest
+    from billing.services.backup_file import Manifest
 
 
 @click.command()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NOTHING = "There is nothing to show."
+
 
 class ClinicNotNamed(Invalid):
     """The command needs a clinic, and there is not exactly one that could be meant. Facts: `clinics`."""
@@ -153,7 +155,7 @@ class Console:
         elif data:
             render.print_table(data, columns or list(data[0]), self._zone)
         else:
-            self.out("There is nothing to show.")
+            self.out(NOTHING)
 
     def show_parts(self, data: Mapping[str, Any], *, head: Sequence[str], parts: Mapping[str, Sequence[str]]) -> None:
         """Print a document: its head field by field, and below it each of its lists as a table of some columns; all of it with --json."""
@@ -171,8 +173,12 @@ class Console:
         if self.wants_json:
             render.print_json_rows(pages)
             return
+        shown = False
         for page in pages:
             render.print_table(page, columns, self._zone)
+            shown = True
+        if not shown:
+            self.out(NOTHING)
 
     def say(self, sentence: str) -> None:
         """Print one line for people; nothing with --json."""

@@ -35,7 +35,7 @@ class Frame(click.Group):
         super().__init__(
             "billing",
             help="Billing for human and veterinary clinics.",
-            params=shared.shared_options(hidden=False),
+            params=[*shared.shared_options(hidden=False), _version_option()],
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
         )
         for name, entry in table.COMMANDS.items():
@@ -100,6 +100,17 @@ class Frame(click.Group):
         plugins = PluginCommands(ctx.find_root().ensure_object(Console), taken=frozenset(self.commands))
         for each in plugins.listed(wanted=wanted):
             self.add_command(Lazy(each.name, section=table.FROM_PLUGINS, help_line=each.help, load=plugins.loading(each)))
+
+
+def _version_option() -> click.Option:
+    def show(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value and not context.resilient_parsing:
+            from importlib.metadata import version
+
+            click.echo(f"billing {version('clinic-billing')}")
+            context.exit()
+
+    return click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show the version and exit.")
 
 
 def _importing(target: str) -> Callable[[], click.Command]:

@@ -138,11 +138,11 @@ def show(console: Console, name: str) -> None:
 @click.pass_obj
 def list_(console: Console, status: str | None, patient_id: str | None, limit: int, everything: bool) -> None:
     """List the invoices, latest first."""
-    from billing.services import patients, reading
+    from billing.services import listing, patients
 
     def fetch(tx: Any, limit: int, after: Any) -> Any:
         patient = patients.read_patient(tx, patient_id=patient_id).id if patient_id else None
-        return reading.list_invoices(tx, status=status, patient_id=patient, limit=limit, after=after)
+        return listing.list_invoices(tx, status=status, patient_id=patient, limit=limit, after=after)
 
     show_list(console, fetch, columns=COLUMNS, limit=limit, everything=everything, place=lambda row: row)
 

@@ -10,7 +10,7 @@ from billing.interfaces.cli.options import BadOption, parse_tax, split
 from billing.interfaces.cli.render import fields
 from billing.money import Currency, format_amount, format_rate, parse_amount, parse_quantity, parse_unit_price
 from billing.rules.totals import TaxGroup
-from billing.services.quoting import NewAdjustment, NewItem, Quotation
+from billing.services.quotation import NewAdjustment, NewItem, Quotation
 
 if TYPE_CHECKING:
     from billing.transaction import Transaction

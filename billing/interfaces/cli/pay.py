@@ -13,7 +13,8 @@ from billing.money import Currency, parse_amount
 if TYPE_CHECKING:
     from billing.rules.settlement import Scope
     from billing.rules.tenders import Tender
-    from billing.services.payments import PaymentPreview, PaymentTaken
+    from billing.services.payment_preview import PaymentPreview
+    from billing.services.payments import PaymentTaken
     from billing.transaction import Transaction
 
 ITEMS = ["department", "code", "description", "total"]
@@ -36,7 +37,7 @@ def pay(
     console: Console, /, invoice: str | None, consultation_id: str | None, scope: str, key: str | None, dry_run: bool, **money: Any
 ) -> None:
     """Take a payment for INVOICE (number or id). All of it happens, with all departments, or nothing."""
-    from billing.services import payments
+    from billing.services import payment_preview, payments
 
     if (invoice is None) == (consultation_id is None):
         raise click.UsageError("Name the invoice, or else --consultation.")
@@ -51,7 +52,7 @@ def pay(
         return {"invoice_id": found, "consultation_id": consultation_id, "scope": _scope(scope), "applied_minor": applied, "given": given}
 
     if dry_run:
-        preview, currency = console.read(lambda tx: (payments.preview_payment(tx, **asked(tx)), tx.clinic.currency))
+        preview, currency = console.read(lambda tx: (payment_preview.preview_payment(tx, **asked(tx)), tx.clinic.currency))
         _show_preview(console, preview, currency)
         return
     if not named:

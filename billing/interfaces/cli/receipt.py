@@ -31,11 +31,11 @@ def receipt() -> None:
 @click.pass_obj
 def list_(console: Console, invoice: str | None, limit: int, everything: bool) -> None:
     """List the payments, latest first."""
-    from billing.services import reading
+    from billing.services import listing, reading
 
     def fetch(tx: Any, limit: int, after: Any) -> Any:
         invoice_id = reading.find_invoice_id(tx, invoice) if invoice else None
-        return reading.list_payments(tx, invoice_id=invoice_id, limit=limit, after=after)
+        return listing.list_payments(tx, invoice_id=invoice_id, limit=limit, after=after)
 
     show_list(console, fetch, columns=COLUMNS, limit=limit, everything=everything, place=lambda row: row)
 

@@ -7,9 +7,10 @@ from billing.interfaces.cli import render
 from billing.interfaces.cli.console import Console
 
 if TYPE_CHECKING:
+    from billing.money import Currency
     from billing.transaction import Transaction
 
-PAGE = 200
+PAGE = 500
 
 Fetch = Callable[["Transaction", int, Any], Sequence[Any]]
 """Returns at most so many rows behind a place: `fetch(tx, limit, after)`."""
@@ -54,10 +55,13 @@ def show_list(
 
 def _pages(console: Console, fetch: Fetch, place: Callable[[Any], Any]) -> Iterator[list[render.Fields]]:
     after = None
-    while True:
-        found, currency = console.read(lambda tx, after=after: (fetch(tx, PAGE, after), tx.clinic.currency))  # type: ignore[misc]
-        if found:
-            yield render.rows(found, currency)
-        if len(found) < PAGE:
-            return
+    while page := console.read(lambda tx, after=after: _page(tx, fetch, after)):  # type: ignore[misc]
+        found, currency = page
+        yield render.rows(found, currency)
         after = place(found[-1])
+
+
+def _page(tx: "Transaction", fetch: Fetch, after: Any) -> "tuple[Sequence[Any], Currency] | None":
+    # A page may be shorter than asked for and not be the last one: only an empty one ends the list.
+    found = fetch(tx, PAGE, after)
+    return (found, tx.clinic.currency) if found else None

@@ -1,6 +1,6 @@
 """Whose records are these: asks the plugins what they make of a visit. Pure; knows neither files nor a database."""
 
-from collections.abc import Sequence
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from billing.changes.kernel import violation
@@ -8,7 +8,7 @@ from billing.errors import BillingError, Misconfigured
 from billing.facts import Claim, Record, Records
 from billing.registry import Plugin, Registry
 from billing.rules.totals import Line
-from billing.services.quoting import UNTAXED
+from billing.services.quotation import UNTAXED
 from billing.transaction import ClinicFacts
 
 
@@ -40,8 +40,9 @@ def claim_records(plugins: Registry, clinic: ClinicFacts, records: Records) -> C
         own = tuple(record for record in records.rows if record.kind in plugin.declaration.record_kinds)
         if not own:
             continue
+        given = {id(record) for record in own}
         for claim in plugins.import_records(plugin, replace(records, rows=own)):
-            _check(plugin, claim, own)
+            _check(plugin, claim, given)
             owner = owners.setdefault(id(claim.record), plugin)
             if owner is not plugin:
                 raise _claimed_twice(claim.record, owner, plugin)
@@ -60,8 +61,8 @@ def find_culprit(plugins: Registry, clinic: ClinicFacts, records: Records) -> Re
     return None
 
 
-def _check(plugin: Plugin, claim: object, own: Sequence[Record]) -> None:
-    if not isinstance(claim, Claim) or not any(claim.record is record for record in own):
+def _check(plugin: Plugin, claim: object, given: Container[int]) -> None:
+    if not isinstance(claim, Claim) or id(claim.record) not in given:
         raise violation(plugin.name, "import_records", f"it answered {type(claim).__name__}, which claims no record that it was given")
     if claim.department not in {each.code for each in plugin.declaration.departments}:
         raise violation(plugin.name, "import_records", f"it claimed a record for {claim.department}, which is no department of its own")

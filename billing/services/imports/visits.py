@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from billing import registry
+from billing.changes.kernel import Plan
 from billing.errors import Conflict
 from billing.facts import Claim, ImportedItem, ImportFacts
 from billing.model import CLINIC, Consultation, Service, canonical_json, new_id
@@ -20,7 +21,7 @@ from billing.services.acting import ask, facts_for, parts_of_rows, write_plan
 from billing.services.invoices import create_invoice
 from billing.services.keys import once
 from billing.services.prices import add_service
-from billing.services.quoting import NewItem
+from billing.services.quotation import NewItem
 from billing.transaction import Transaction
 from billing.trips import Query
 
@@ -82,8 +83,10 @@ def bill_visit(
 
     def work() -> dict[str, Any]:
         used.update(_services(tx, visit.claims, services or {}))
+        prepared = _ask_plugins(tx, visit, used)
+        # Written behind the reads above, so that consultation and plugins' rows are one trip.
         consultation_id = _keep_consultation(tx, visit)
-        _let_plugins_prepare(tx, visit, used, consultation_id)
+        write_plan(tx, prepared, action="on_records_imported", action_id=consultation_id)
         made = create_invoice(
             tx,
             patient_id=visit.patient_id,
@@ -144,7 +147,8 @@ def _keep_consultation(tx: Transaction, visit: VisitToBill) -> str:
     return consultation_id
 
 
-def _let_plugins_prepare(tx: Transaction, visit: VisitToBill, services: Mapping[str, KnownService], consultation_id: str) -> None:
+def _ask_plugins(tx: Transaction, visit: VisitToBill, services: Mapping[str, KnownService]) -> Plan:
+    """Return what the plugins want to stand before the items are billed."""
     plugins = registry.of(tx)
     items = [
         ImportedItem(services[each.code].id, each.department, each.code, each.description, each.quantity_milli, each.given)
@@ -152,12 +156,11 @@ def _let_plugins_prepare(tx: Transaction, visit: VisitToBill, services: Mapping[
     ]
     facts = ImportFacts(visit_id=visit.source, business_date=tx.business_date, at=tx.at, actor_id=tx.actor.id)
     parts = parts_of_rows(tx, items, "importing", [_need_row(item, visit.provider_id) for item in items])
-    plan = ask(
+    return ask(
         parts,
         "on_records_imported",
         lambda part: plugins.on_records_imported(part.plugin, facts_for(tx, part.plugin, facts), part.items, part.known),
     )
-    write_plan(tx, plan, action="on_records_imported", action_id=consultation_id)
 
 
 def _need_row(item: ImportedItem, provider_id: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`billing lab`: what the laboratory does, from the command line. Parses, runs one unit, prints; it decides nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -53,8 +53,10 @@ def reference_range() -> None:
 @click.pass_obj
 def add_test(console: Console, service: str, loinc: str, name: str, specimen: str, analytes: Sequence[str]) -> None:
     """Make SERVICE, a code of the price list, order a test."""
-    console.run(lambda tx: catalogue.add_test(tx, service_code=service, loinc=loinc, name=name, specimen=specimen, analytes=analytes))
-    console.say(f"{service} orders the test {loinc} now.")
+    added = console.run(
+        lambda tx: catalogue.add_test(tx, service_code=service, loinc=loinc, name=name, specimen=specimen, analytes=analytes)
+    )
+    console.show({"service": service, "loinc": loinc, "id": added})
 
 
 @test.command("list")
@@ -71,7 +73,7 @@ def list_tests(console: Console) -> None:
 def retire_test(console: Console, service: str) -> None:
     """Take the test of SERVICE out of use."""
     console.run(lambda tx: catalogue.retire_test(tx, service_code=service))
-    console.say(f"{service} can't be ordered any more.")
+    console.show({"service": service, "active": False})
 
 
 @analyte.command("add")
@@ -83,8 +85,8 @@ def retire_test(console: Console, service: str) -> None:
 @click.pass_obj
 def add_analyte(console: Console, loinc: str, name: str, unit: str, kind: str, decimals: int | None) -> None:
     """Add what can be measured."""
-    console.run(lambda tx: catalogue.add_analyte(tx, loinc=loinc, name=name, unit=unit, value_kind=kind, decimals=decimals))
-    console.say(f"{loinc} can be measured now.")
+    added = console.run(lambda tx: catalogue.add_analyte(tx, loinc=loinc, name=name, unit=unit, value_kind=kind, decimals=decimals))
+    console.show({"loinc": loinc, "id": added})
 
 
 @analyte.command("list")
@@ -110,9 +112,9 @@ def list_analytes(console: Console) -> None:
 def add_range(console: Console, /, analyte: str, age_from: str, age_until: str | None, **limits: Any) -> None:
     """Add a reference range; the first that fits best applies."""
     until = None if age_until is None else read_age(age_until)
-    added = Range(age_from_days=read_age(age_from), age_until_days=until, **limits)
-    console.run(lambda tx: catalogue.add_range(tx, analyte_code=analyte, limits=added))
-    console.say(f"{analyte} has another reference range now.")
+    wanted = Range(age_from_days=read_age(age_from), age_until_days=until, **limits)
+    added = console.run(lambda tx: catalogue.add_range(tx, analyte_code=analyte, limits=wanted))
+    console.show({"analyte": analyte, "id": added})
 
 
 @reference_range.command("list")
@@ -131,7 +133,7 @@ def list_ranges(console: Console, analyte: str | None) -> None:
 def retire_range(console: Console, range_id: str) -> None:
     """Stop judging results by the range with this id."""
     console.run(lambda tx: catalogue.retire_range(tx, range_id=range_id))
-    console.say("The range is not used any more.")
+    console.show({"id": range_id, "active": False})
 
 
 # --- the work -----------------------------------------------------------------------------------------------------------------------
@@ -162,8 +164,7 @@ def worklist(console: Console, statuses: Sequence[str], limit: int) -> None:
 @click.pass_obj
 def collect(console: Console, order: str) -> None:
     """Note that the specimen of ORDER was taken."""
-    console.run(lambda tx: services.collect_order(tx, order_id=queries.find_order(tx, name=order)))
-    console.say("The specimen is taken.")
+    _step(console, order, services.collect_order)
 
 
 @lab.command()
@@ -171,19 +172,17 @@ def collect(console: Console, order: str) -> None:
 @click.pass_obj
 def receive(console: Console, order: str) -> None:
     """Note that the specimen of ORDER has arrived in the laboratory."""
-    console.run(lambda tx: services.receive_order(tx, order_id=queries.find_order(tx, name=order)))
-    console.say("The specimen has arrived.")
+    _step(console, order, services.receive_order)
 
 
-@lab.command(context_settings={"ignore_unknown_options": True})
+@lab.command(context_settings={"ignore_unknown_options": True})  # a value may be below zero
 @_order
 @_analyte
 @click.argument("value")
 @click.pass_obj
 def enter(console: Console, order: str, analyte: str, value: str) -> None:
     """Enter the VALUE of an analyte, to be verified by somebody else."""
-    console.run(lambda tx: services.enter_result(tx, order_id=queries.find_order(tx, name=order), analyte_code=analyte, value=value))
-    console.say(f"{analyte} waits to be verified by somebody else.")
+    _step(console, order, services.enter_result, analyte_code=analyte, value=value)
 
 
 @lab.command()
@@ -192,8 +191,7 @@ def enter(console: Console, order: str, analyte: str, value: str) -> None:
 @click.pass_obj
 def verify(console: Console, order: str, analyte: str) -> None:
     """Verify a value that somebody else has entered."""
-    console.run(lambda tx: services.verify_result(tx, order_id=queries.find_order(tx, name=order), analyte_code=analyte))
-    console.say(f"{analyte} is verified.")
+    _step(console, order, services.verify_result, analyte_code=analyte)
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})
@@ -203,11 +201,8 @@ def verify(console: Console, order: str, analyte: str) -> None:
 @click.option("--reason", required=True, help="Why the verified value is corrected.")
 @click.pass_obj
 def amend(console: Console, order: str, analyte: str, value: str, reason: str) -> None:
-    """Enter another VALUE for a verified one; the old one stays on record."""
-    console.run(
-        lambda tx: services.amend_result(tx, order_id=queries.find_order(tx, name=order), analyte_code=analyte, value=value, reason=reason)
-    )
-    console.say(f"The amendment of {analyte} waits to be verified by somebody else.")
+    """Enter another VALUE for a verified one; the old one stays, and stands until somebody else verifies the new one."""
+    _step(console, order, services.amend_result, analyte_code=analyte, value=value, reason=reason)
 
 
 @lab.command()
@@ -221,3 +216,9 @@ def report(console: Console, order: str) -> None:
     console.show([asdict(line) for line in found.lines], columns=["analyte", "value", "unit", "flag", "range", "status", "measured_at"])
     for note in found.notes:
         console.say(note)
+
+
+def _step(console: Console, order: str, verb: Callable[..., services.Progress], **given: str) -> None:
+    """Run a verb on the order of this name and show how the order stands."""
+    progress = console.run(lambda tx: verb(tx, order_id=queries.find_order(tx, name=order), **given))
+    console.show({name: value for name, value in asdict(progress).items() if value is not None})

@@ -4,6 +4,7 @@ Every verb that changes results locks the order first, so two people at one orde
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -65,25 +66,38 @@ class SamePerson(Refused):
     code = "same_person"
 
 
-def collect_order(tx: Transaction, *, order_id: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How an order stands after a step, and the result that the step was about."""
+
+    order: str
+    status: str
+    analyte: str | None = None
+    result: str | None = None
+    flag: str | None = None
+
+
+def collect_order(tx: Transaction, *, order_id: str) -> Progress:
     """Note that the specimen was taken, now and by the actor. From here on the item can't be refunded. Raises `OrderState`."""
     tx.require(ENTER)
     order = _locked(tx, order_id)
     _need_state(order, {OrderStatus.ORDERED}, "no specimen is to be taken for it")
     order.status, order.collected_at, order.collected_by = str(OrderStatus.COLLECTED), tx.at, tx.actor.id
     tx.audit("lab.order.collected", "lab_order", order.id, item=order.item_id)
+    return Progress(order.id, order.status)
 
 
-def receive_order(tx: Transaction, *, order_id: str) -> None:
+def receive_order(tx: Transaction, *, order_id: str) -> Progress:
     """Note that the specimen has arrived in the laboratory; it may have been taken elsewhere. Raises `OrderState`."""
     tx.require(ENTER)
     order = _locked(tx, order_id)
     _need_state(order, {OrderStatus.ORDERED, OrderStatus.COLLECTED}, "no specimen is to be received for it")
     order.status, order.received_at, order.received_by = str(OrderStatus.RECEIVED), tx.at, tx.actor.id
     tx.audit("lab.order.received", "lab_order", order.id, item=order.item_id)
+    return Progress(order.id, order.status)
 
 
-def enter_result(tx: Transaction, *, order_id: str, analyte_code: str, value: str, measured_at: datetime | None = None) -> None:
+def enter_result(tx: Transaction, *, order_id: str, analyte_code: str, value: str, measured_at: datetime | None = None) -> Progress:
     """Write down what was measured (now, unless it is said or known), to be verified by somebody else. Until then it may be entered again.
 
     Raises `OrderState` before the specimen was taken, `NotInOrder`, `AlreadyFinal`, and `UnreadableValue`.
@@ -101,9 +115,10 @@ def enter_result(tx: Transaction, *, order_id: str, analyte_code: str, value: st
     result.entered_by, result.entered_at = tx.actor.id, tx.at
     _settle(tx, order)
     tx.audit("lab.result.entered", "lab_result", result.id, order=order.id, loinc=analyte.loinc)
+    return Progress(order.id, order.status, analyte.loinc, result.status)
 
 
-def verify_result(tx: Transaction, *, order_id: str, analyte_code: str) -> None:
+def verify_result(tx: Transaction, *, order_id: str, analyte_code: str) -> Progress:
     """Release an entered value: judge it by the range for this patient, keep a copy of that range, make it final (an amendment: amended).
 
     Raises `SamePerson` if the actor has entered it, `NotEntered`, `AlreadyFinal`, `NotInOrder`.
@@ -131,9 +146,10 @@ def verify_result(tx: Transaction, *, order_id: str, analyte_code: str) -> None:
     result.verified_by, result.verified_at = tx.actor.id, tx.at
     _settle(tx, order)
     tx.audit("lab.result.verified", "lab_result", result.id, order=order.id, loinc=analyte.loinc, flag=result.flag)
+    return Progress(order.id, order.status, analyte.loinc, result.status, result.flag)
 
 
-def amend_result(tx: Transaction, *, order_id: str, analyte_code: str, value: str, reason: str) -> None:
+def amend_result(tx: Transaction, *, order_id: str, analyte_code: str, value: str, reason: str) -> Progress:
     """Enter another value for a verified one, with a reason. The old row stays, and stands until somebody else verifies the new one.
 
     Raises `NotEntered` if nothing is verified yet, `AmendmentOpen`, `NotInOrder`, and `UnreadableValue`.
@@ -168,6 +184,7 @@ def amend_result(tx: Transaction, *, order_id: str, analyte_code: str, value: st
     tx.session.add(amended)
     tx.session.flush()  # makes the id
     tx.audit("lab.result.amended", "lab_result", amended.id, order=order.id, loinc=analyte.loinc, supersedes=current.id)
+    return Progress(order.id, order.status, analyte.loinc, amended.status)
 
 
 def _locked(tx: Transaction, order_id: str) -> LabOrder:

@@ -18,7 +18,7 @@ from billing.model import InvoiceItem, Patient
 from billing.plugin import BillingError, InvoiceMade, NewItem, PaymentTaken, Scope, Tender, Transaction, take_payment
 from billing.services.audit import list_entries
 from billing.services.invoice_steps import issue_invoice
-from billing.services.payments import PaymentPreview, preview_payment
+from billing.services.payment_preview import PaymentPreview, preview_payment
 from billing.services.prices import add_service
 from billing.services.staff import add_staff
 from billing.testing.shelf import Desk

@@ -93,15 +93,23 @@ def test_a_day_in_the_laboratory(lab: Any, billing: Any) -> None:
     short = billing("worklist", by="anna")[0]["order"]
     assert order.endswith(short)
 
-    billing("collect", short, by="anna")
-    billing("receive", short, by="anna")
-    billing("enter", short, "2823-3", "7.1", by="anna")
-    billing("verify", short, "2823-3", by="bert")
+    steps = [
+        billing("collect", short, by="anna"),
+        billing("receive", short, by="anna"),
+        billing("enter", short, "2823-3", "7.1", by="anna"),
+        billing("verify", short, "2823-3", by="bert"),
+    ]
     first = billing("report", short, by="anna")
     billing("amend", short, "2823-3", "5.0", "--reason", "haemolysed", by="anna")
     billing("verify", short, "2823-3", by="bert")
     second = billing("report", short, by="anna")
 
+    assert steps == [
+        {"order": order, "status": "collected"},
+        {"order": order, "status": "received"},
+        {"order": order, "status": "preliminary", "analyte": "2823-3", "result": "preliminary"},
+        {"order": order, "status": "final", "analyte": "2823-3", "result": "final", "flag": "HH"},
+    ]
     shown = [(row["analyte"], row["value"], row["flag"], row["range"], row["status"]) for row in (*first, *second)]
     assert shown == [("Potassium", "7.1", "HH", "3.5 - 5.1", "final"), ("Potassium", "5.0", "N", "3.5 - 5.1", "amended")]
     assert any("from 7.1 to 5.0: haemolysed" in line for line in billing.said)

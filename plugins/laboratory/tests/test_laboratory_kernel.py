@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from billing_laboratory import catalogue, hooks
+from billing_laboratory import catalogue, hooks, services
 from sqlalchemy import select
 
 from billing import registry
@@ -102,9 +102,9 @@ def test_nothing_is_entered_into_a_cancelled_order(lab: Any) -> None:
     invoice = paid(lab, "K")
     refund(lab, invoice)
 
-    with pytest.raises(Exception, match="cancelled"):
+    with pytest.raises(services.OrderState, match="cancelled"):
         lab.collect(lab.orders(invoice)[0].id)
-    with pytest.raises(Exception, match="cancelled"):
+    with pytest.raises(services.OrderState, match="cancelled"):
         lab.enter(lab.orders(invoice)[0].id, "2823-3", "4.2")
 
 

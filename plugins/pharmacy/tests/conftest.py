@@ -33,7 +33,8 @@ from billing.rules.tenders import Tender
 from billing.services import acting
 from billing.services.invoice_steps import cancel_invoice
 from billing.services.invoices import InvoiceMade, edit_invoice
-from billing.services.payments import PaymentPreview, PaymentTaken, preview_payment, take_payment
+from billing.services.payment_preview import PaymentPreview, preview_payment
+from billing.services.payments import PaymentTaken, take_payment
 from billing.services.staff import add_staff
 from billing.testing.shelf import Desk
 from billing.testing.world import World, items_of
