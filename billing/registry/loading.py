@@ -12,8 +12,11 @@ GROUP = "billing.plugins"
 """The entry-point group; the key is the plugin's name, the value its module of hooks."""
 
 
-def load(*, only: Sequence[str] | None = None, budget_seconds: float = 2.0, trace: bool = False) -> Registry:
-    """Find the installed plugins and return their registry; with `only`, exactly these. Raises `UnknownPlugin` for one that is not installed."""
+def load(*, only: Sequence[str] | None = None, **options: Any) -> Registry:
+    """Find the installed plugins and return their registry; with `only`, exactly these. `options` are those of `Registry`.
+
+    Raises `UnknownPlugin` for one that is not installed.
+    """
     found = {point.name: point for point in metadata.entry_points(group=GROUP)}
     names = sorted(found) if only is None else list(dict.fromkeys(only))
     for name in names:
@@ -21,7 +24,7 @@ def load(*, only: Sequence[str] | None = None, budget_seconds: float = 2.0, trac
             raise UnknownPlugin(
                 f"No plugin {name!r} is installed: `pip install` brings one; found: {', '.join(sorted(found)) or 'none'}.", plugin=name
             )
-    return Registry([_load_one(found[name]) for name in names], budget_seconds=budget_seconds, trace=trace)
+    return Registry([_load_one(found[name]) for name in names], **options)
 
 
 def of_modules(modules: Mapping[str, Any], **options: Any) -> Registry:

@@ -34,6 +34,7 @@ from billing.facts import (
     RefundedItem,
     RefundFacts,
 )
+from billing.registry.alarm import alarm
 from billing.registry.plugins import HOOKS, Plugin, check_declaration, check_departments, check_module, in_order
 from billing.rules.roles import permissions_of
 from billing.rules.tenders import CORE_METHODS, Method
@@ -58,8 +59,11 @@ class BadPluginSettings(Misconfigured):
 class Registry:
     """The plugins of one installation."""
 
-    def __init__(self, plugins: Iterable[Plugin], *, budget_seconds: float = 2.0, trace: bool = False) -> None:
+    def __init__(
+        self, plugins: Iterable[Plugin], *, budget_seconds: float = 2.0, alarm_seconds: float | None = None, trace: bool = False
+    ) -> None:
         self._budget = budget_seconds
+        self._alarm = alarm_seconds
         self._trace = trace
         self._manager = pluggy.PluginManager("billing")
         self._manager.add_hookspecs(hookspecs)
@@ -192,9 +196,10 @@ class Registry:
         items = [item.id for item in arguments.get("items", ()) if not isinstance(item, ImportedItem)]
         started = time.perf_counter()
         try:
-            answer = implementation.function(*[arguments[name] for name in implementation.argnames])
-            if draw and answer is not None:
-                answer = tuple(islice(answer, MOST_CHANGES + 1))
+            with alarm(self._alarm):
+                answer = implementation.function(*[arguments[name] for name in implementation.argnames])
+                if draw and answer is not None:
+                    answer = tuple(islice(answer, MOST_CHANGES + 1))
         except (Refused, Invalid) as error:
             error.facts.setdefault("plugin", plugin.name)
             raise

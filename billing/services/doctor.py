@@ -4,14 +4,16 @@ One rule that can't be computed (a broken plugin, a number beyond 64 bits) is a 
 """
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 import billing
 from billing import migrations, registry
@@ -98,17 +100,17 @@ def examine(tx: Transaction, *, fast: bool = False, only: Sequence[str] | None =
 def rules_of(tx: Transaction) -> Iterator[Rule]:
     """Return all rules that hold for the clinic of this unit."""
     plugins = registry.of(tx)
-    core: tuple[Invariant | CodeCheck, ...] = (*CORE, *of_departments(plugins), *of_tables(_core_tables()), *CODE_CHECKS)
+    core: tuple[Invariant | CodeCheck, ...] = (*CORE, *_of_departments(plugins), *_of_tables(_core_tables()), *CODE_CHECKS)
     yield from ((None, rule) for rule in core)
     for plugin in plugins.enabled(tx.clinic):
-        yield from ((plugin.name, rule) for rule in (*plugin.declaration.invariants, *of_tables(plugin.tables)))
+        yield from ((plugin.name, rule) for rule in (*plugin.declaration.invariants, *_of_tables(plugin.tables)))
 
 
 def examine_installation(database: Database, *, plugins: Registry) -> Report:
     """Check what is outside of any clinic: migrations, plugins, and the database's own structure; no actor is needed."""
     lineages = migrations.status(database.engine, registry=plugins)
     with database.engine.connect() as connection:
-        structure = tuple(_check_sqlite(connection) if database.dialect == "sqlite" else _check_postgresql(connection))
+        structure = [_check_structure(connection, *each) for each in _STRUCTURE[database.dialect]]
         version = connection.dialect.server_version_info or ()
     checks = (
         _found(
@@ -137,10 +139,32 @@ def examine_installation(database: Database, *, plugins: Registry) -> Report:
 _PLUGINS_WORK = Check("plugins_work", "Every plugin that is enabled in the clinic is installed and can be used.")
 
 
-def _core_tables() -> list[Table]:
+def _core_tables() -> frozenset[Table]:
     # By where they are defined: a quarantined plugin's tables are known too, but need not be in the database.
     classes = [mapper.class_ for mapper in Base.registry.mappers]
-    return [each.__table__ for each in classes if each.__module__.startswith("billing.model.")]
+    return frozenset(each.__table__ for each in classes if each.__module__.startswith("billing.model."))
+
+
+# Kept, since to make and compile all of these takes longer than to run them on the books of a small clinic.
+
+
+@lru_cache(maxsize=64)
+def _of_tables(tables: frozenset[Table]) -> tuple[Invariant, ...]:
+    return tuple(of_tables(tables))
+
+
+@lru_cache(maxsize=16)
+def _of_departments(plugins: Registry) -> tuple[Invariant, ...]:
+    return tuple(of_departments(plugins))
+
+
+@lru_cache(maxsize=1024)
+def _query(rule: Invariant) -> Query:
+    """Return the query for a rule's first violations and their number. Raises `UnscopedStatement`."""
+    require_scoped(rule.violations)
+    inner = rule.violations.subquery("violations")
+    # OFFSET 0 is written out, since SQLite's LIMIT would otherwise come with a parameter of its own.
+    return Query(select(func.count().over().label("count_of_all"), *inner.columns).limit(SHOWN).offset(0))
 
 
 def _check_plugins(tx: Transaction) -> Check:
@@ -167,10 +191,9 @@ def _violations(tx: Transaction, rule: Invariant | CodeCheck, since: datetime | 
         found = rule.violations(tx, since)
         shown = tuple(islice(found, SHOWN))
         return shown, len(shown) + sum(1 for _ in found)
-    require_scoped(rule.violations)
-    inner = rule.violations.subquery("violations")
-    rows = tx.rows(Query(select(func.count().over().label("count_of_all"), *inner.columns).limit(SHOWN).offset(0)))
-    names = [column.key for column in inner.columns]
+    query = _query(rule)
+    rows = tx.rows(query)
+    names = list(query.statement.exported_columns.keys())[1:]
     shown = tuple(dict(zip(names, map(_plain, row[1:]), strict=True)) for row in rows)
     return shown, int(rows[0][0]) if rows else 0
 
@@ -186,44 +209,41 @@ def _found(name: str, sentence: str, violations: Sequence[Mapping[str, Any]]) ->
     return Check(name, sentence, None, tuple(violations[:SHOWN]), len(violations))
 
 
-def _rows(connection: Connection, statement: str) -> list[Mapping[str, Any]]:
-    return [dict(row) for row in connection.execute(text(statement)).mappings()]
-
-
-def _check_sqlite(connection: Connection) -> Iterable[Check]:
-    yield _found(
-        "database_file_intact",
-        "The database file is intact.",
-        [row for row in _rows(connection, "PRAGMA integrity_check") if row["integrity_check"] != "ok"],
-    )
-    yield _found("references_intact", "Every row refers to rows that are there.", _rows(connection, "PRAGMA foreign_key_check"))
-    yield _found(
-        "columns_keep_their_types",
-        "Every table is STRICT, so that a column of numbers holds numbers only.",
-        _rows(
-            connection,
+_STRUCTURE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "sqlite": (
+        (
+            "database_file_intact",
+            "The database file is intact.",
+            "SELECT integrity_check AS problem FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+        ),
+        ("references_intact", "Every row refers to rows that are there.", "SELECT * FROM pragma_foreign_key_check"),
+        (
+            "columns_keep_their_types",
+            "Every table is STRICT, so that a column of numbers holds numbers only.",
             "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0 "
             "AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'alembic%' ORDER BY name",
         ),
-    )
-
-
-def _check_postgresql(connection: Connection) -> Iterable[Check]:
-    yield _found(
-        "constraints_validated",
-        "Every constraint was validated against the rows that are there.",
-        _rows(
-            connection,
+    ),
+    "postgresql": (
+        (
+            "constraints_validated",
+            "Every constraint was validated against the rows that are there.",
             "SELECT conrelid::regclass::text AS table_name, conname AS name FROM pg_constraint "
             "WHERE NOT convalidated AND connamespace = current_schema()::regnamespace ORDER BY 1, 2",
         ),
-    )
-    yield _found(
-        "indexes_valid",
-        "Every index can be used.",
-        _rows(
-            connection,
+        (
+            "indexes_valid",
+            "Every index can be used.",
             "SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
             "WHERE NOT (indisvalid AND indisready) AND relnamespace = current_schema()::regnamespace ORDER BY 1",
         ),
-    )
+    ),
+}
+"""What each database can say of itself: name, sentence, and a statement that returns what is wrong."""
+
+
+def _check_structure(connection: Connection, name: str, sentence: str, statement: str) -> Check:
+    try:
+        return _found(name, sentence, [dict(row) for row in connection.execute(text(statement)).mappings()])
+    except DBAPIError as error:  # a damaged file can be too damaged to be read through
+        return Check(name, sentence, error=f"it could not be checked: {error.orig}")

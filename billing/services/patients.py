@@ -200,10 +200,12 @@ def find_patients(tx: Transaction, *, text: str, limit: int = 20) -> tuple[Patie
     """
     tx.require("patients.read")
     wanted = check_line(text, "What to look for", longest=100)
-    matches = [has_word(Patient.name, wanted), has_word(Client.name, wanted)]
+    of_client = has_word(Client.name, wanted)
     if _PHONE.fullmatch(wanted):
-        matches.append(_phone_begins(wanted))
-    statement = _patients().where(or_(*matches)).order_by(Patient.name, Patient.id).limit(check_limit(limit))
+        of_client = or_(of_client, _phone_begins(wanted))
+    # A list of clients, not the joined one: the database then looks at each client once, and joins only those found.
+    matches = or_(has_word(Patient.name, wanted), Patient.client_id.in_(select(Client.id).where(of_client)))
+    statement = _patients().where(matches).order_by(Patient.name, Patient.id).limit(check_limit(limit))
     return tuple(PatientView(*row) for row in tx.session.execute(statement))
 
 

@@ -18,7 +18,8 @@ Reason = tuple[int, str]
 class NewItem:
     """An item to bill: a service by its code, or a free text with department and price (permission `invoices.free_text`).
 
-    `unit_price_e4` for a service is another price than the list's (permission `prices.override`).
+    `unit_price_e4` for a service is another price than the list's (permission `prices.override`). `given` is handed on to the department
+    unseen (permission `imports.run`).
     """
 
     code: str | None = None

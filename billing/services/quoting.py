@@ -147,6 +147,8 @@ def _priced(tx: Transaction, item: NewItem, position: int, services: Mapping[str
     for amount, _ in (*item.allowances, *item.charges):
         if check_amount(amount) <= 0:
             raise BadItem(f"Item {position}: an allowance or a charge must be above zero.", position=position)
+    if item.given:
+        tx.require("imports.run")  # it reaches the department unseen: an import's results, say, which nobody else may hand in
     service = _service(item, position, services)
     if item.unit_price_e4 is not None:
         check_unit_price(item.unit_price_e4)

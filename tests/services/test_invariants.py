@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import make_url, text
@@ -14,9 +13,13 @@ from billing.model import Base
 from billing.rules.totals import TaxGroup
 from billing.services import consultations, doctor, invoice_steps, prices, staff
 from billing.services.doctor import Check
-from billing.services.quoting import NewAdjustment, NewItem
-from billing.testing.postgres import PostgresServer
+from billing.services.quotation import NewAdjustment, NewItem
 from billing.testing.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from billing.testing.postgres import PostgresServer
 
 NOBODY = "00000000-0000-0000-0000-00000000dead"
 PAID = "(SELECT id FROM invoice WHERE status = 'paid')"

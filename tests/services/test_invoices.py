@@ -348,3 +348,20 @@ def test_invoice_is_found_by_its_number_and_not_by_anothers(world: World) -> Non
     assert _seen(world, str(made.number)).invoice.id == made.id
     assert _code(lambda: _seen(world, "INV-1999-00001")) == "unknown_invoice"
     assert _code(lambda: world.read(lambda tx: listing.list_invoices(tx, status="nope"))) == "bad_status"
+
+
+def test_what_is_handed_on_to_a_department_unseen_needs_the_importers_permission(world: World) -> None:
+    def member(tx: Transaction) -> None:
+        staff = Staff(id=new_id(), login="vera", name="Vera", created_at=tx.at)
+        tx.session.add(staff)
+        tx.session.flush()  # the membership refers to the person
+        tx.session.add(Membership(staff_id=staff.id, name="Vera", role="clinician", provider=True, created_at=tx.at))
+
+    world.run(member)
+    patient = world.patient()
+    forged = NewItem("VIS", given={"results": [{"value": "1"}]})
+
+    with pytest.raises(BillingError) as caught:
+        world.run(lambda tx: invoices.create_invoice(tx, patient_id=patient, items=[forged]), actor="vera")
+
+    assert caught.value.facts["permission"] == "imports.run"

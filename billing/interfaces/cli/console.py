@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 NOTHING = "There is nothing to show."
 
+ALARM_AFTER_BUDGETS = 5
+"""A hook that takes longer than its budget fails the payment; after this many budgets a command does not wait for it any longer."""
+
 
 class ClinicNotNamed(Invalid):
     """The command needs a clinic, and there is not exactly one that could be meant. Facts: `clinics`."""
@@ -74,7 +77,12 @@ class Console:
             from billing.registry import load
 
             chosen = self.settings
-            self._registry = load(only=chosen.plugin_names, budget_seconds=chosen.hook_budget_seconds, trace=chosen.trace_hooks)
+            self._registry = load(
+                only=chosen.plugin_names,
+                budget_seconds=chosen.hook_budget_seconds,
+                alarm_seconds=ALARM_AFTER_BUDGETS * chosen.hook_budget_seconds,
+                trace=chosen.trace_hooks,
+            )
             for plugin in self._registry.plugins:
                 if plugin.error is not None:
                     self.warn(f"the plugin {plugin.name} is broken and left out: {plugin.error}")

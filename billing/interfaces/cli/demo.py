@@ -83,8 +83,8 @@ def _show_what_is_left(console: Console, day: "Day", visits: Sequence["DemoVisit
     """Show invoices, what one payment did, its receipt, the plugins' lists, and what the doctor says; return whether that is good."""
     from billing.services import doctor
 
-    largest = max(day.taken, key=lambda taken: len(taken.items))
-    invoices, effects, receipt = _invoices(console, day, visits), _effects(console, largest.id), _receipt(console, largest.id)
+    example = max(day.taken, key=lambda taken: (taken.change_minor > 0, len(taken.items)))
+    invoices, effects, receipt = _invoices(console, day, visits), _effects(console, example.id), _receipt(console, example.id)
     lists = _lists(console)
     report = console.read(doctor.examine)
     if console.wants_json:
@@ -94,10 +94,10 @@ def _show_what_is_left(console: Console, day: "Day", visits: Sequence["DemoVisit
         return report.healthy
     _title(console, "The invoices at the end of the day")
     console.show(invoices, columns=INVOICES)
-    _title(console, f"What the departments did in the transaction of {largest.receipt_number}")
+    _title(console, f"What the departments did in the transaction of {example.receipt_number}")
     console.show(effects, columns=EFFECTS)
-    _title(console, f"The receipt {largest.receipt_number}")
-    console.out(receipt)
+    _title(console, f"The receipt {example.receipt_number}")
+    console.out(receipt.rstrip())
     for each in lists:
         _title(console, f"billing {each.command}")
         console.show(each.rows, columns=each.columns)

@@ -13,7 +13,7 @@ from billing.money import Currency, format_amount
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.services import payment_preview, payments, reading
-from billing.services.demo import CASHIER, DemoVisit
+from billing.services.demo import CASHIER, DemoVisit, NothingToShow
 from billing.services.payments import PaymentTaken
 from billing.transaction import Transaction
 
@@ -31,7 +31,7 @@ class Day:
     taken: list[PaymentTaken] = field(default_factory=list)
 
     def run(self, visits: Sequence[DemoVisit]) -> None:
-        """Run the whole day. A visit that no plugin has brought is left out."""
+        """Run the whole day. A visit that no plugin has brought is left out. Raises `NothingToShow` if nothing could be paid."""
         acts = {
             "1": ("Department by department.", self._by_department),
             "2": ("Everything at once, in cash, with change; the cashier presses the key twice.", self._all_in_cash),
@@ -46,6 +46,8 @@ class Day:
             self.console.say(f"\n{visit.patient}, seen by {visit.provider}: {number}, {self._money(due_minor)} due")
             self.console.say(f"  {what}")
             act(visit)
+        if not self.taken:
+            raise NothingToShow("Every payment was refused, so there is nothing more to show: the reasons stand above.")
 
     def _by_department(self, visit: DemoVisit) -> None:
         for code in self._unpaid(visit):
