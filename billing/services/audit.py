@@ -85,7 +85,7 @@ _ENTRIES = Query(
     )
     .where(AuditEntry.clinic_id == CLINIC, AuditEntry.position > bindparam("after", type_=WholeType()))
     .order_by(AuditEntry.position)
-    .limit(BATCH)
+    .limit(bindparam("limit", type_=WholeType()))
     .offset(0)
 )
 
@@ -147,7 +147,7 @@ def list_entries(
 
 def _entries(tx: Transaction) -> Iterator[Row]:
     after = -(2**62)  # positions count from 1; one that was inserted in front is to be seen
-    while rows := tx.rows(_ENTRIES, after=after):
+    while rows := tx.rows(_ENTRIES, after=after, limit=BATCH):
         yield from rows
         after = rows[-1].position
 

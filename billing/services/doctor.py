@@ -220,22 +220,22 @@ _STRUCTURE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (
             "columns_keep_their_types",
             "Every table is STRICT, so that a column of numbers holds numbers only.",
-            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0 "
-            "AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'alembic%' ORDER BY name",
+            """SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0
+            AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'alembic%' ORDER BY name""",
         ),
     ),
     "postgresql": (
         (
             "constraints_validated",
             "Every constraint was validated against the rows that are there.",
-            "SELECT conrelid::regclass::text AS table_name, conname AS name FROM pg_constraint "
-            "WHERE NOT convalidated AND connamespace = current_schema()::regnamespace ORDER BY 1, 2",
+            """SELECT conrelid::regclass::text AS table_name, conname AS name FROM pg_constraint
+            WHERE NOT convalidated AND connamespace = current_schema()::regnamespace ORDER BY 1, 2""",
         ),
         (
             "indexes_valid",
             "Every index can be used.",
-            "SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
-            "WHERE NOT (indisvalid AND indisready) AND relnamespace = current_schema()::regnamespace ORDER BY 1",
+            """SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+            WHERE NOT (indisvalid AND indisready) AND relnamespace = current_schema()::regnamespace ORDER BY 1""",
         ),
     ),
 }

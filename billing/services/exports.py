@@ -63,7 +63,7 @@ class _Table:
 
     def _rows(self, tx: Transaction, fills: Sequence[Callable[[Row], str]]) -> Iterator[tuple[str, ...]]:
         after = self.first
-        while rows := tx.rows(self.query, **after):
+        while rows := tx.rows(self.query, limit=BATCH, **after):
             for row in rows:
                 yield tuple(fill(row) for fill in fills)
             after = self.place(rows[-1])
@@ -121,6 +121,7 @@ def _plain(value: Any) -> str:
 
 
 _AT, _ID, _POSITION = bindparam("at", type_=InstantType()), bindparam("id", type_=IdType()), bindparam("position", type_=WholeType())
+_LIMIT = bindparam("limit", type_=WholeType())
 _FIRST = {"at": datetime(1, 1, 2, tzinfo=UTC), "id": "00000000-0000-0000-0000-000000000000"}
 _FIRST_OF_PARTS = {**_FIRST, "position": -(2**62)}
 
@@ -128,7 +129,7 @@ _FIRST_OF_PARTS = {**_FIRST, "position": -(2**62)}
 def _batch(statement: Any, *key: Any, after: Sequence[Any]) -> Query:
     # The first condition follows from the second; an index can follow it where the key is made of two tables.
     # OFFSET 0 is written out, since SQLite's LIMIT would otherwise come with a parameter of its own.
-    return Query(statement.where(key[0] >= after[0], tuple_(*key) > tuple_(*after)).order_by(*key).limit(BATCH).offset(0))
+    return Query(statement.where(key[0] >= after[0], tuple_(*key) > tuple_(*after)).order_by(*key).limit(_LIMIT).offset(0))
 
 
 def _place(*names: str) -> Callable[[Row], Mapping[str, Any]]:

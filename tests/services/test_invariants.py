@@ -11,8 +11,9 @@ from sqlalchemy import make_url, text
 
 from billing.model import Base
 from billing.rules.totals import TaxGroup
-from billing.services import consultations, doctor, invoice_steps, prices, staff
+from billing.services import audit, consultations, doctor, invoice_steps, prices, staff
 from billing.services.doctor import Check
+from billing.services.invariants import code
 from billing.services.quotation import NewAdjustment, NewItem
 from billing.testing.world import World
 
@@ -339,6 +340,18 @@ def test_violation_names_the_row_and_all_are_counted(books: Books) -> None:
     assert (shown["id"], shown["status"], shown["should_be"]) == (draft, "sent", "draft")
     assert arithmetic.count == items
     assert all(violation["id"] for violation in arithmetic.violations)
+
+
+def test_what_is_recomputed_is_found_whatever_the_batch(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "BATCH", 2)
+    monkeypatch.setattr(code, "BATCH", 2)
+    healthy = books.world.read(doctor.examine).healthy
+    books.plant("UPDATE invoice_item SET description = 'Something else'", "UPDATE idempotency_key SET answer = 'null'")
+
+    found = {rule: books.fired(rule).count for rule in ("invoice_recomputed", "key_answered")}
+
+    assert healthy
+    assert found == {"invoice_recomputed": 6, "key_answered": 2}
 
 
 def test_number_beyond_64_bits_in_a_sum_is_a_finding_and_keeps_no_rule_from_being_checked(books: Books) -> None:

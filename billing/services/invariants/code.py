@@ -15,7 +15,7 @@ from sqlalchemy import Text, bindparam, select, type_coerce
 from billing.errors import Invalid
 from billing.model import CLINIC, IdempotencyKey, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, canonical_json
 from billing.model.lists import ids
-from billing.model.types import DayType, IdType, InstantType
+from billing.model.types import DayType, IdType, InstantType, WholeType
 from billing.rules.content import INVOICE_FIELDS, ITEM_FIELDS, invoice_content_hash
 from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, compute_totals
 from billing.services import audit
@@ -57,13 +57,14 @@ _DOCUMENT_COLUMNS = [
     Invoice.content_hash,
     Invoice.issued_at.is_not(None).label("issued"),
 ]
+_LIMIT = bindparam("limit", type_=WholeType())
 _AFTER = bindparam("after", type_=IdType())
 _LATEST = bindparam("latest", type_=IdType())
 _INVOICES = Query(
     select(*_DOCUMENT_COLUMNS)
     .where(Invoice.clinic_id == CLINIC, Invoice.id > _AFTER, Invoice.created_at >= bindparam("since", type_=InstantType()))
     .order_by(Invoice.id)
-    .limit(BATCH)
+    .limit(_LIMIT)
     .offset(0)
 )
 
@@ -98,7 +99,7 @@ _TAXES = _parts(
 def check_documents(tx: Transaction, since: datetime | None = None) -> Iterator[Violation]:
     """Compute every invoice made since then again: its totals by the rules it was made by, and the hash of what it said when issued."""
     after = FIRST_ID
-    while invoices := tx.rows(_INVOICES, after=after, since=since or FOREVER):
+    while invoices := tx.rows(_INVOICES, after=after, since=since or FOREVER, limit=BATCH):
         between = {"after": after, "latest": invoices[-1].id}
         items, adjustments, taxes = (_by_invoice(rows) for rows in tx.trip((_ITEMS, between), (_ADJUSTMENTS, between), (_TAXES, between)))
         for invoice in invoices:
@@ -167,7 +168,7 @@ _KEYS = Query(
         IdempotencyKey.at >= bindparam("since", type_=InstantType()),
     )
     .order_by(IdempotencyKey.actor_id, IdempotencyKey.key)
-    .limit(BATCH)
+    .limit(_LIMIT)
     .offset(0)
 )
 _NAMED = {
@@ -180,7 +181,7 @@ _NAMED = {
 def check_answers(tx: Transaction, since: datetime | None = None) -> Iterator[Violation]:
     """Look for what idempotency keys have answered: an act without an answer, or an answer about a row that is not there."""
     actor_id, key = FIRST_ID, ""
-    while rows := tx.rows(_KEYS, actor_id=actor_id, key=key, since=since or FOREVER):
+    while rows := tx.rows(_KEYS, actor_id=actor_id, key=key, since=since or FOREVER, limit=BATCH):
         wanted: dict[str, list[tuple[Row, str]]] = {noun: [] for noun in _NAMED}
         for row in rows:
             noun = row.action.partition(".")[0]

@@ -1,0 +1,172 @@
+"""What a payment and an invoice cost in statements and round trips: constant, whatever the items; and lists that use their indexes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from billing.plugin import Declaration, Department, hookimpl
+from billing.services import listing
+from billing.testing.shelf import Desk, Shelf
+from billing.testing.world import World
+from billing.trips import PostgresTrips, SQLiteTrips
+
+
+class Counted:
+    """Statements and round trips since the last `reset`."""
+
+    def __init__(self) -> None:
+        self.trips = 0
+        self.statements = 0
+
+    def reset(self) -> None:
+        self.trips = self.statements = 0
+
+    @property
+    def both(self) -> tuple[int, int]:
+        return self.trips, self.statements
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    count = Counted()
+
+    def counting(trip: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(self: Any, calls: Sequence[Any]) -> Any:
+            count.trips += 1
+            count.statements += len(calls)
+            return trip(self, calls)
+
+        return wrapped
+
+    for carrier in (PostgresTrips, SQLiteTrips):
+        monkeypatch.setattr(carrier, "trip", counting(carrier.trip))
+    return count
+
+
+@pytest.fixture
+def world(postgresql_url: str, counted: Counted) -> Iterator[World]:
+    made = World(postgresql_url)
+    made.lot(made.service("AMX", department="shelf"), "1000000")
+    made.service("VIS")
+
+    def one_more(*_: Any) -> None:
+        counted.trips += 1
+        counted.statements += 1
+
+    event.listen(made.database.engine, "before_cursor_execute", one_more)
+    yield made
+    made.dispose()
+
+
+def test_payment_costs_the_same_for_one_item_and_for_a_hundred(world: World, counted: Counted) -> None:
+    costs = []
+    for items in (1, 5, 20, 100):
+        made = world.invoice(*["AMX", "VIS"][: items % 2 + 1], *["AMX"] * (items - items % 2 - 1))
+        counted.reset()
+        world.pay(made.id, f"card {made.total_minor // 100}.{made.total_minor % 100:02}")
+        costs.append(counted.both)
+
+    assert costs == [costs[0]] * 4
+    assert costs[0] == (4, 12)  # a draft: it is issued on the way
+
+
+def test_payment_of_an_issued_invoice_takes_three_trips_and_the_commit(world: World, counted: Counted) -> None:
+    from billing.services import invoice_steps
+
+    made = world.invoice("AMX", "VIS")
+    world.run(lambda tx: invoice_steps.issue_invoice(tx, invoice_id=made.id))
+    counted.reset()
+
+    world.pay(made.id, "card 20", key="k")
+
+    assert counted.both == (3, 11)
+
+
+def test_invoice_costs_the_same_for_one_item_and_for_a_hundred(world: World, counted: Counted) -> None:
+    patient = world.patient()
+    costs = []
+    for items in (1, 5, 100):
+        counted.reset()
+        world.invoice(*["AMX"] * items, patient_id=patient)
+        costs.append(counted.both)
+
+    assert costs == [costs[0]] * 3
+
+
+def test_plugin_without_needs_adds_no_statement(postgresql_url: str, counted: Counted) -> None:
+    def department(code: str) -> Any:
+        class Plugin:
+            @hookimpl
+            def declare(self) -> Declaration:
+                return Declaration(departments=(Department(code, code.title(), effects=False),))
+
+        return Plugin()
+
+    world = World(postgresql_url, plugins={"desk": Desk(), "shelf": Shelf(), **{f"more{n}": department(f"more{n}") for n in range(10)}})
+    world.service("VIS")
+    made = world.invoice("VIS")
+    alone = World(postgresql_url, plugins={"desk": Desk(), "shelf": Shelf()})
+    other = alone.invoice("VIS")
+
+    counted.reset()
+    world.pay(made.id, "card 10")
+    with_many = counted.both
+    counted.reset()
+    alone.pay(other.id, "card 10")
+
+    assert with_many == counted.both
+    world.dispose()
+    alone.dispose()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        lambda tx: listing.list_invoices(tx),
+        lambda tx: listing.list_invoices(tx, status="sent"),
+        lambda tx: listing.list_invoices(tx, status="overdue"),
+        lambda tx: listing.list_payments(tx),
+    ],
+    ids=["invoices", "sent invoices", "overdue invoices", "payments"],
+)
+def test_list_searches_by_index_and_scans_no_table(listed: Callable[..., Any], sqlite_url: str) -> None:
+    world = World(sqlite_url)
+    sent: list[tuple[str, Any]] = []
+    event.listen(world.database.engine, "before_cursor_execute", lambda c, cursor, statement, values, *_: sent.append((statement, values)))
+
+    world.read(listed)
+
+    (statement, values) = sent[-1]
+    with world.database.engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any("USING INDEX" in line for line in plan), plan
+    assert not any(line.startswith("SCAN") for line in plan), plan
+    world.dispose()
+
+
+def test_payment_reads_and_writes_by_key_only(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(postgresql_url)
+    world.lot(world.service("AMX", department="shelf"), "10")
+    made = world.invoice("AMX")
+    seen: list[tuple[str, Any]] = []
+    trip = PostgresTrips.trip
+
+    def keep(self: Any, calls: Sequence[Any]) -> Any:
+        seen.extend((prepared.text, values) for prepared, values in calls)
+        return trip(self, calls)
+
+    monkeypatch.setattr(PostgresTrips, "trip", keep)
+    world.pay(made.id, "card 10")
+    monkeypatch.undo()
+
+    with world.database.engine.connect() as connection:
+        connection.execute(text("SET enable_seqscan = off"))
+        raw: Any = connection.connection.driver_connection
+        from psycopg import RawCursor
+
+        for statement, values in seen:
+            plan = "\n".join(row[0] for row in RawCursor(raw).execute(f"EXPLAIN {statement}", values))
+            assert "Seq Scan on" not in plan or "staff" in plan, plan
+    world.dispose()
