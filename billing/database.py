@@ -129,8 +129,11 @@ class Database:
             return result
 
     def _connect(self, mode: str) -> Connection:
+        # A reading unit sees one moment in all of its statements, and can't write by mistake.
+        reading = mode == "read" and self.dialect == "postgresql"
+        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if reading else {}
         try:
-            return self.engine.connect().execution_options(billing_mode=mode)
+            return self.engine.connect().execution_options(billing_mode=mode, **options)
         except Exception as error:
             raise explain(error) from error
 
@@ -196,7 +199,7 @@ class Database:
         if clinic is None:
             return
         permission = str(refusal.facts.get("permission", refusal.code))
-        with suppress(BillingError):  # the refusal itself is what the caller must hear
+        with suppress(BillingError, _Again):  # the refusal itself is what the caller must hear
             self._once(
                 lambda tx: tx.audit("permission.refused", "permission", permission, code=refusal.code), clinic, actor, None, mode="write"
             )

@@ -222,8 +222,8 @@ def _load(connection: Connection, archive: zipfile.ZipFile, manifest: Manifest, 
     there, on_sqlite = inspect(connection), connection.dialect.name == "sqlite"
     here = set(there.get_table_names())
     known = [each.name for each in Base.metadata.sorted_tables if each.name in here]  # rows that others refer to come first
-    if strange := sorted(set(stored) - set(known)):
-        raise damaged(strange[0], "there is no such table")
+    if strange := [each.name for each in manifest.tables if each.rows and each.name not in known]:
+        raise damaged(strange[0], "there is no such table here")
     copy = _copy_to_sqlite if on_sqlite else _copy_to_postgresql
     for name in (name for name in known if name in stored):
         if {each["name"] for each in there.get_columns(name)} != set(stored[name].columns):

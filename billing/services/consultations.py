@@ -20,6 +20,7 @@ from billing.services.staff import UnknownProvider
 from billing.transaction import Transaction
 
 STATUSES = ("planned", "open", "closed", "cancelled")
+PLANNED_AHEAD = timedelta(days=3653)
 
 
 class UnknownConsultation(NotFound):
@@ -85,7 +86,9 @@ def plan_consultation(
     tx.require("consultations.manage")
     if planned_at.utcoffset() is None:
         raise BadConsultation("The planned time has no time zone: give it with one.", field="planned_at")
-    if clock.business_date(planned_at, tx.clinic.time_zone) < tx.business_date:
+    if planned_at > tx.at + PLANNED_AHEAD:
+        raise BadConsultation("A consultation can be planned ten years ahead at most: look at the year.", field="planned_at")
+    if planned_at < tx.at - timedelta(days=1) or clock.business_date(planned_at, tx.clinic.time_zone) < tx.business_date:
         raise BadConsultation(f"A consultation can't be planned for the past: today is {tx.business_date}.", field="planned_at")
     return _add(tx, patient_id, provider_id, kind=kind, source=source, status="planned", planned_at=planned_at)
 
@@ -172,6 +175,8 @@ def list_consultations(
     if provider_id is not None:
         statement = statement.where(Consultation.provider_id == _provider(tx, provider_id).id)
     if on is not None:
+        if not date(1900, 1, 1) <= on < date(9999, 1, 1):
+            raise BadConsultation(f"There are no consultations on {on}: look at the year.", field="on")
         statement = statement.where(_on(on, tx.clinic.time_zone))
     if after is not None:
         last = _read(tx, after)

@@ -141,19 +141,10 @@ def _visit(rows: Sequence[Row], consultation_id: str | None, patient: PatientFac
 
 
 def _priced(tx: Transaction, item: NewItem, position: int, services: Mapping[str, Row], provider_id: str | None) -> QuotedItem:
-    check_quantity(item.quantity_milli)
-    if item.quantity_milli <= 0:
-        raise BadItem(f"Item {position}: the quantity must be above zero.", position=position)
-    for amount, _ in (*item.allowances, *item.charges):
-        if check_amount(amount) <= 0:
-            raise BadItem(f"Item {position}: an allowance or a charge must be above zero.", position=position)
+    _check_amounts(item, position)
     if item.given:
         tx.require("imports.run")  # it reaches the department unseen: an import's results, say, which nobody else may hand in
     service = _service(item, position, services)
-    if item.unit_price_e4 is not None:
-        check_unit_price(item.unit_price_e4)
-        if item.unit_price_e4 < 0:
-            raise BadItem(f"Item {position}: the price can't be negative.", position=position)
     if service is None:
         tx.require("invoices.free_text")
         if item.department is None or not item.description or item.unit_price_e4 is None:
@@ -184,6 +175,19 @@ def _priced(tx: Transaction, item: NewItem, position: int, services: Mapping[str
         source=check_text(item.source, f"Item {position}: the source") if item.source else None,
         given=item.given,
     )
+
+
+def _check_amounts(item: NewItem, position: int) -> None:
+    check_quantity(item.quantity_milli)
+    if item.quantity_milli <= 0:
+        raise BadItem(f"Item {position}: the quantity must be above zero.", position=position)
+    for amount, _ in (*item.allowances, *item.charges):
+        if check_amount(amount) <= 0:
+            raise BadItem(f"Item {position}: an allowance or a charge must be above zero.", position=position)
+    if item.unit_price_e4 is not None:
+        check_unit_price(item.unit_price_e4)
+        if item.unit_price_e4 < 0:
+            raise BadItem(f"Item {position}: the price can't be negative.", position=position)
 
 
 def _service(item: NewItem, position: int, services: Mapping[str, Row]) -> Row | None:

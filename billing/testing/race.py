@@ -9,9 +9,10 @@ from billing import registry
 from billing.errors import BillingError
 from billing.rules.settlement import Scope
 from billing.services import invoices, payments
+from billing.services.installation import open_database
 from billing.services.setup import OPERATOR_LOGIN
 from billing.testing.shelf import Desk, Shelf
-from billing.testing.world import items_of, open_database, tenders_of
+from billing.testing.world import items_of, tenders_of
 from billing.transaction import Transaction
 
 
@@ -87,7 +88,7 @@ def race(url: str, acts: Sequence[Sequence[Any]], *, clinic: str = "north", seco
 
 
 def _run(url: str, clinic: str, place: int, acts: Sequence[Any], barrier: Any, results: Any) -> None:
-    database = open_database(url, registry.of_modules({"shelf": Shelf(), "desk": Desk()}))
+    database = open_database(url, plugins=registry.of_modules({"shelf": Shelf(), "desk": Desk()}))
     database.read(lambda tx: tx.clinic_id, clinic=clinic, actor=OPERATOR_LOGIN)  # connected and warm before the start
     barrier.wait(timeout=60)
     outcomes = []

@@ -15,6 +15,7 @@ from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.rules.totals import TaxGroup
 from billing.services import clinics, invoices, payments, setup
+from billing.services.installation import open_database
 from billing.services.quotation import NewItem
 from billing.settings import Settings
 from billing.testing.shelf import Desk, Shelf, ShelfLot
@@ -32,7 +33,7 @@ class World:
         made = plugins if isinstance(plugins, Registry) else registry.of_modules(plugins or {"shelf": Shelf(), "desk": Desk()})
         self.registry = made
         self.url = url
-        self.database = open_database(url, made)
+        self.database = open_database(url, plugins=made, settings=Settings())
         self.clinic = clinic
         self.actor = setup.OPERATOR_LOGIN
         own = [plugin for plugin in made.plugins if plugin.declaration.migrations is None]
@@ -135,12 +136,6 @@ class World:
     def dispose(self) -> None:
         """Close the connections."""
         self.database.dispose()
-
-
-def open_database(url: str, plugins: Registry, settings: Settings | None = None) -> Database:
-    """Return the boundary on a database with these plugins."""
-    names = [plugin.name for plugin in plugins.plugins]
-    return Database(url, plugins=plugins, permissions=plugins.permissions_of, names=names, settings=settings)
 
 
 def create_tables(database: Database, tables: Sequence[Table]) -> None:

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
@@ -148,6 +148,12 @@ def test_visit_is_planned_for_today_or_later_by_the_clinics_date(visits: Visits)
             visits.plan(datetime(2026, 5, 1, 21, 59, tzinfo=UTC))
         with pytest.raises(BadConsultation, match="no time zone"):
             visits.plan(datetime(2026, 5, 3, 12))
+        for at in (datetime.min, datetime(1, 1, 1, 2)):
+            with pytest.raises(BadConsultation, match="for the past"):
+                visits.plan(at.replace(tzinfo=timezone(timedelta(hours=14))))
+        for at in (datetime.max, datetime(2036, 5, 4)):
+            with pytest.raises(BadConsultation, match="ten years ahead at most"):
+                visits.plan(at.replace(tzinfo=timezone(timedelta(hours=-12))))
 
 
 def test_closing_by_two_at_once_closes_once(visits: Visits, beside: Beside) -> None:
@@ -244,6 +250,9 @@ def test_list_is_narrowed_by_status_patient_provider_and_day(visits: Visits) -> 
     for status in ("", "done", "a\0b"):
         with pytest.raises(BadConsultation, match="planned, open, closed, cancelled"):
             visits.list(status=status)
+    for day in (date.min, date.max):
+        with pytest.raises(BadConsultation, match="look at the year"):
+            visits.list(on=day)
     with pytest.raises(BadLimit):
         visits.list(limit=0)
 

@@ -13,8 +13,9 @@ from billing.model import CLINIC, Invoice, InvoiceItem
 from billing.plugin import Declaration, Invariant, hookimpl
 from billing.registry import Plugin, Registry
 from billing.services import doctor
+from billing.services.installation import open_database
 from billing.testing.shelf import Desk, Shelf
-from billing.testing.world import World, open_database
+from billing.testing.world import World
 
 NOBODY = "00000000-0000-0000-0000-00000000dead"
 
@@ -62,7 +63,7 @@ def test_rules_of_plugins_are_checked_and_a_broken_one_stops_no_other(database_u
 def test_plugin_that_is_gone_or_quarantined_is_reported(database_url: str) -> None:
     world = World(database_url)
     quarantined = Registry([Plugin(name="desk", error="ImportError: no desk")])
-    without = open_database(database_url, quarantined)
+    without = open_database(database_url, plugins=quarantined)
 
     report = without.read(doctor.examine, actor=world.actor, clinic=world.clinic)
 
@@ -98,7 +99,7 @@ def test_sound_installation_is_healthy(world: World) -> None:
 
 def test_installation_without_migrations_or_with_a_broken_plugin_is_reported(empty_database_url: str) -> None:
     plugins = Registry([Plugin(name="desk", error="ImportError: no desk")])
-    database = open_database(empty_database_url, plugins)
+    database = open_database(empty_database_url, plugins=plugins)
 
     report = doctor.examine_installation(database, plugins=plugins)
 

@@ -102,7 +102,7 @@ class Files:
 
     def visit(self, source: str, *, start: str = "2020-03-04T10:00:00Z", cost: str = "50.00", **cells: str) -> "Files":
         day = start[:10]
-        given = {"Id": source, "START": start, "STOP": f"{day}T23:00:00Z", "PATIENT": "p1", "PROVIDER": "abcdef12-3456", "PAYER": "py1"}
+        given = {"Id": source, "START": start, "STOP": f"{day}T23:59:59Z", "PATIENT": "p1", "PROVIDER": "abcdef12-3456", "PAYER": "py1"}
         shown = {"ENCOUNTERCLASS": "wellness", "CODE": "100", "DESCRIPTION": "Check up", "BASE_ENCOUNTER_COST": cost}
         return self._add("encounters.csv", {**given, **shown, "PAYER_COVERAGE": "0.00", "LINE_TOTAL": "", **cells})
 
@@ -144,14 +144,14 @@ def files(tmp_path: Path) -> Files:
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
-    made = World(database_url, plugins={"rooms": Rooms(), "stock": Stock()})
+    made = World(database_url, plugins={"rooms": Rooms(), "shelf": Stock()})
     yield made
     made.dispose()
 
 
 @pytest.fixture
 def quick_world(sqlite_url: str) -> Iterator[World]:
-    made = World(sqlite_url, plugins={"rooms": Rooms(), "stock": Stock()})
+    made = World(sqlite_url, plugins={"rooms": Rooms(), "shelf": Stock()})
     yield made
     made.dispose()
 
@@ -247,7 +247,8 @@ def test_visit_without_an_end_ends_when_it_starts(files: Files) -> None:
 def test_missing_column_is_named_with_its_file(files: Files, file: str, column: str) -> None:
     needed = column in HEADERS[file].split()
     path = files.visit("v1").write() / file
-    path.write_text(path.read_text().replace(column, "OTHER", 1))
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(",".join("OTHER" if name == column else name for name in header.strip().split(",")) + "\n" + rest)
 
     if not needed:
         read_export(files.folder, now=NOW)
@@ -284,7 +285,7 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_bad_encounter_is_told_with_its_line(files: Files, cells: dict[str, str], line: int, told: str) -> None:
-    files.visit("v1").visit(**{"source": "v2", **cells})  # type: ignore[arg-type]
+    files.visit("v1").visit(**{"source": "v2", **cells})
 
     with pytest.raises(BadExport, match=rf"^encounters\.csv, line {line}: .*{told}"):
         files.read()
@@ -336,7 +337,7 @@ def test_visit_becomes_a_closed_consultation_and_one_paid_invoice_with_its_own_d
     skipped = carry_out(world, export)
 
     assert skipped == (Skipped("observation", "718-7", "About 718-7", NOT_CLAIMED, 1),)
-    began, ended = datetime(2020, 3, 4, 10, tzinfo=UTC), datetime(2020, 3, 4, 23, tzinfo=UTC)
+    began, ended = datetime(2020, 3, 4, 10, tzinfo=UTC), datetime(2020, 3, 4, 23, 59, 59, tzinfo=UTC)
 
     def look(tx: Transaction) -> None:
         consultation = tx.session.scalars(select(Consultation)).one()
@@ -454,10 +455,10 @@ def test_services_are_made_once_with_their_first_price_and_kept_as_they_are(worl
     carry_out(world, files.read())
 
     def look(tx: Transaction) -> None:
-        prices = dict(tx.session.execute(select(Service.code, Service.unit_price_e4)).tuples())
+        prices = dict(map(tuple, tx.session.execute(select(Service.code, Service.unit_price_e4))))
         assert prices == {"R-100": 50_000_000, "R-P1": 99_000_000, "S-M1": 3_500_000}
         history = select(Service.code, ServicePrice.unit_price_e4).join(ServicePrice, ServicePrice.service_id == Service.id)
-        assert dict(tx.session.execute(history).tuples()) == {"R-100": 50_000_000, "S-M1": 3_500_000}
+        assert dict(map(tuple, tx.session.execute(history))) == {"R-100": 50_000_000, "S-M1": 3_500_000}
         billed = select(InvoiceItem.unit_price_e4).where(InvoiceItem.code == "R-P1")
         assert tx.session.scalars(billed).one() == 20_000_000
 
@@ -518,8 +519,8 @@ def test_visit_that_fails_leaves_the_earlier_ones_and_nothing_of_itself(world: W
 def test_currency_without_cents_refuses_cents(quick_world: World, files: Files) -> None:
     quick_world.found("tokyo", currency="JPY")
 
-    with pytest.raises(BillingError, match=r"^encounters\.csv, line 2: '50\.005?0*' is no unit price in JPY|is no amount in JPY"):
-        carry_out(quick_world, files.visit("v1", cost="50.000005", LINE_TOTAL="50.00").read(), clinic="tokyo")
+    with pytest.raises(BillingError, match=r"^encounters\.csv, line 2: '0\.00' is no amount in JPY"):
+        carry_out(quick_world, files.visit("v1").read(), clinic="tokyo")
 
 
 # --- plugins that misbehave ---------------------------------------------------------------------------------------------------------
@@ -601,7 +602,7 @@ def test_plugin_is_asked_only_for_the_kinds_that_it_declared(sqlite_url: str, fi
 
 
 def test_visit_that_nobody_claims_is_skipped_whole(sqlite_url: str, files: Files) -> None:
-    world = World(sqlite_url, plugins={"stock": Stock()})
+    world = World(sqlite_url, plugins={"shelf": Stock()})
 
     skipped = carry_out(world, files.visit("v1").visit("v2", start="2021-01-01T10:00:00Z").medication("v2", dispenses="0").read())
 
@@ -702,7 +703,9 @@ def test_more_visits_in_a_later_export_are_added(world: World, files: Files) -> 
 def test_visit_that_says_something_else_now_is_not_imported_again(quick_world: World, files: Files) -> None:
     carry_out(quick_world, files.visit("v1").read())
 
-    with pytest.raises(VisitChanged, match=r"^encounters\.csv, line 2: The encounter v1 was imported with a total of 50\.00; now .* 70\.00"):
+    with pytest.raises(
+        VisitChanged, match=r"^encounters\.csv, line 2: The encounter v1 was imported with a total of 50\.00; now .* 70\.00"
+    ):
         carry_out(quick_world, files.procedure("v1").read())
 
 

@@ -21,9 +21,6 @@ T = TypeVar("T")
 
 NOTHING = "There is nothing to show."
 
-ALARM_AFTER_BUDGETS = 5
-"""A hook that takes longer than its budget fails the payment; after this many budgets a command does not wait for it any longer."""
-
 
 class ClinicNotNamed(Invalid):
     """The command needs a clinic, and there is not exactly one that could be meant. Facts: `clinics`."""
@@ -74,15 +71,9 @@ class Console:
     def registry(self) -> "Registry":
         """The plugins, loaded. One that is broken is told in one line; the others work. Raises `UnknownPlugin`."""
         if self._registry is None:
-            from billing.registry import load
+            from billing.services.installation import load_plugins
 
-            chosen = self.settings
-            self._registry = load(
-                only=chosen.plugin_names,
-                budget_seconds=chosen.hook_budget_seconds,
-                alarm_seconds=ALARM_AFTER_BUDGETS * chosen.hook_budget_seconds,
-                trace=chosen.trace_hooks,
-            )
+            self._registry = load_plugins(self.settings, alarm=True)
             for plugin in self._registry.plugins:
                 if plugin.error is not None:
                     self.warn(f"the plugin {plugin.name} is broken and left out: {plugin.error}")
@@ -102,14 +93,10 @@ class Console:
     def open_database(self) -> "Database":
         """Return the database as it is, migrated or not. Raises `NoDatabase`, `BadDatabaseUrl`."""
         if self._database is None:
-            from billing.database import Database
+            from billing.services.installation import open_database
 
-            url = self.settings.database_url
-            _require_file(url)
-            names = [plugin.name for plugin in self.registry.plugins]
-            self._database = Database(
-                url, plugins=self.registry, permissions=self.registry.permissions_of, names=names, settings=self.settings
-            )
+            _require_file(self.settings.database_url)
+            self._database = open_database(plugins=self.registry, settings=self.settings)
         return self._database
 
     @property

@@ -1,0 +1,207 @@
+"""The main job on real input: a part of the export, with all departments, checked against the files by other means."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+
+from billing import registry
+from billing.services import doctor
+from billing.services.imports.run import import_export
+from billing.services.imports.summary import ImportSummary, summarize_imports
+from billing.services.imports.synthea import read_export
+from billing.testing.world import World
+
+ZONE = "America/Los_Angeles"
+NOT_MEASURED = {"56799-0", "88020-3", "88021-1", "10230-1"}
+"""Observations that no laboratory makes: an address, two classes of heart disease, an ultrasound."""
+CHILDREN = ("procedures.csv", "medications.csv", "immunizations.csv", "lab_observations.csv")
+BILLING = [sys.executable, "-c", "from billing.interfaces.cli import main; main()"]
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the export, in a folder of its own, and its rows as the csv module reads them."""
+
+    folder: Path
+    rows: dict[str, Rows]
+
+    def of(self, visit: str, file: str) -> Rows:
+        return [row for row in self.rows[file] if row["ENCOUNTER"] == visit]
+
+    def measured(self, visit: str) -> Rows:
+        return [row for row in self.of(visit, "lab_observations.csv") if row["CODE"] not in NOT_MEASURED]
+
+
+@pytest.fixture(scope="module")
+def part(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Part:
+    """Take every 17th visit, so that all years and kinds are there."""
+    whole = {path.name: _read(path) for path in (shared_data / "synthea").glob("*.csv")}
+    visits = sorted(whole["encounters.csv"], key=lambda row: (row["START"], row["Id"]))[::17]
+    chosen = {row["Id"] for row in visits}
+    rows = {**whole, "encounters.csv": visits}
+    for name in CHILDREN:
+        rows[name] = [row for row in whole[name] if row["ENCOUNTER"] in chosen]
+    folder = tmp_path_factory.mktemp("part")
+    for name, kept in rows.items():
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            lines = csv.DictWriter(file, list(whole[name][0]))
+            lines.writeheader()
+            lines.writerows(kept)
+    return Part(folder, rows)
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    made = World(database_url, plugins=registry.load(), currency="USD", time_zone=ZONE)
+    made.found("south", currency="USD", time_zone=ZONE)
+    yield made
+    made.dispose()
+
+
+def test_import_agrees_with_the_files_and_survives_being_killed(world: World, part: Part) -> None:
+    export = read_export(part.folder, now=datetime.now(UTC))
+
+    skipped = import_export(world.database, export=export, clinic="north", actor=world.actor)
+    once = world.dump()
+    import_export(world.database, export=export, clinic="north", actor=world.actor)
+
+    assert world.dump() == once, "a rerun adds nothing"
+    expected = _expected(part)
+    assert _shown(world.read(summarize_imports)) == expected
+    assert {(each.kind, each.code): each.count for each in skipped} == _not_measured(part)
+    assert [check.name for check in world.read(doctor.examine).broken] == []
+
+    printed = _import_killed_again_and_again(world, part)
+
+    assert _shown(world.read(summarize_imports, clinic="south")) == expected
+    north, south = (_rows_of(world, clinic) for clinic in ("north", "south"))
+    assert south == north, "so many rows of each table as without being killed"
+    assert [check.name for check in world.read(doctor.examine, clinic="south").broken] == []
+    assert (printed["total"], printed["invoices_paid"]) == (str(expected["total"]), len(part.rows["encounters.csv"]))
+    _check_invoice_list(world, part)
+
+
+def _import_killed_again_and_again(world: World, part: Part) -> Any:
+    """Import into the clinic south, killing the process at random moments; return what the last run, which may end, prints."""
+    chance = random.Random()
+    reached = 0
+    for done in (10, 30, 60):
+        with subprocess.Popen(_command(part), env=_environment(world), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+            while running.poll() is None and _invoices(world) < done:
+                time.sleep(0.01)
+            time.sleep(chance.random() / 20)
+            assert running.poll() is None, running.communicate()
+            running.send_signal(signal.SIGKILL)
+        assert done <= _invoices(world) < len(part.rows["encounters.csv"])
+        assert _invoices(world) >= reached
+        reached = _invoices(world)
+    finished = subprocess.run(_command(part), env=_environment(world), capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def _check_invoice_list(world: World, part: Part) -> None:
+    command = [*BILLING, "--json", "invoice", "list", "--clinic", "south", "--all"]
+    listed = json.loads(subprocess.run(command, env=_environment(world), capture_output=True, check=True).stdout)
+    stated = {row["Id"]: row["LINE_TOTAL"] for row in part.rows["encounters.csv"]}
+    assert {each["source"]: each["total"] for each in listed} == stated
+    assert all((each["amount_paid"], each["status"], each["currency"]) == (each["total"], "paid", "USD") for each in listed)
+    assert len({each["number"] for each in listed}) == len(stated)
+
+
+def _command(part: Part) -> list[str]:
+    return [*BILLING, "import", "synthea", str(part.folder), "--clinic", "south", "--json"]
+
+
+def _environment(world: World) -> dict[str, str]:
+    return {**os.environ, "BILLING_DATABASE_URL": world.url}
+
+
+def _invoices(world: World) -> int:
+    return _count(world, "invoice", "south")
+
+
+def _rows_of(world: World, clinic: str) -> dict[str, int]:
+    tables = [name for name, columns in _columns(world).items() if "clinic_id" in columns]
+    return {name: _count(world, name, clinic) for name in tables}
+
+
+def _columns(world: World) -> dict[str, list[str]]:
+    from sqlalchemy import inspect
+
+    found = inspect(world.database.engine)
+    return {name: [column["name"] for column in found.get_columns(name)] for name in found.get_table_names()}
+
+
+def _count(world: World, table: str, clinic: str) -> int:
+    counted = text(f'SELECT count(*) FROM "{table}" WHERE clinic_id = (SELECT clinic_id FROM clinic_code WHERE code = :code)')
+    with world.database.engine.connect() as connection:
+        return int(connection.execute(counted, {"code": clinic}).scalar_one())
+
+
+def _read(path: Path) -> Rows:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _expected(part: Part) -> dict[str, Any]:
+    """Compute from the files what the import must come to."""
+    departments: dict[str, list[Decimal]] = {"consultation": [], "pharmacy": [], "laboratory": []}
+    methods: dict[str, list[Decimal]] = defaultdict(list)
+    years: dict[int, list[Decimal]] = defaultdict(list)
+    for visit in part.rows["encounters.csv"]:
+        fees = [Decimal(visit["BASE_ENCOUNTER_COST"]), *(Decimal(row["BASE_COST"]) for row in part.of(visit["Id"], "procedures.csv"))]
+        sold = [Decimal(row["BASE_COST"]) * Decimal(row["DISPENSES"]) for row in part.of(visit["Id"], "medications.csv")]
+        sold += [Decimal(row["BASE_COST"]) for row in part.of(visit["Id"], "immunizations.csv")]
+        departments["consultation"] += fees
+        departments["pharmacy"] += sold
+        departments["laboratory"] += [Decimal(0)] * len(part.measured(visit["Id"]))
+        total = sum(fees + sold)
+        assert total == Decimal(visit["LINE_TOTAL"])
+        by_transfer = min(Decimal(visit["PAYER_COVERAGE"]), total)
+        methods["transfer"] += [by_transfer] if by_transfer else []
+        methods["cash"] += [total - by_transfer] if total > by_transfer else []
+        years[datetime.fromisoformat(visit["START"]).astimezone(ZoneInfo(ZONE)).year].append(Decimal(total))
+    return {
+        "invoices": len(part.rows["encounters.csv"]),
+        "total": sum(map(sum, years.values())),
+        "departments": {name: (len(items), sum(items)) for name, items in departments.items()},
+        "methods": {name: (len(tenders), sum(tenders)) for name, tenders in methods.items()},
+        "years": {year: (len(totals), sum(totals)) for year, totals in years.items()},
+    }
+
+
+def _shown(summary: ImportSummary) -> dict[str, Any]:
+    assert summary.invoices_paid == summary.invoices
+    assert summary.paid_minor == summary.total_minor
+    assert all(each.paid_minor == each.total_minor for each in (*summary.by_department, *summary.by_year))
+    return {
+        "invoices": summary.invoices,
+        "total": Decimal(summary.total_minor).scaleb(-2),
+        "departments": {each.department: (each.items, Decimal(each.total_minor).scaleb(-2)) for each in summary.by_department},
+        "methods": {each.method: (each.tenders, Decimal(each.amount_minor).scaleb(-2)) for each in summary.by_method},
+        "years": {each.year: (each.invoices, Decimal(each.total_minor).scaleb(-2)) for each in summary.by_year},
+    }
+
+
+def _not_measured(part: Part) -> dict[tuple[str, str], int]:
+    codes = Counter(row["CODE"] for row in part.rows["lab_observations.csv"])
+    return {("observation", code): count for code, count in codes.items() if code in NOT_MEASURED}
