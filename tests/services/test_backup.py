@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from billing import registry
 from billing.errors import BillingError, Forbidden
@@ -80,8 +80,11 @@ def _rewrite(file: Path, change: Callable[[Members, dict[str, Any]], None]) -> N
 
 
 def _rows(url: str, table: str) -> int:
-    with _open(url).database.engine.connect() as connection:
-        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        count = int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+    engine.dispose()
+    return count
 
 
 def test_backup_goes_into_either_database_and_says_the_same_there(

@@ -455,10 +455,10 @@ def test_services_are_made_once_with_their_first_price_and_kept_as_they_are(worl
     carry_out(world, files.read())
 
     def look(tx: Transaction) -> None:
-        prices = dict(map(tuple, tx.session.execute(select(Service.code, Service.unit_price_e4))))
+        prices: dict[str, int] = {row.code: row.unit_price_e4 for row in tx.session.scalars(select(Service))}
         assert prices == {"R-100": 50_000_000, "R-P1": 99_000_000, "S-M1": 3_500_000}
         history = select(Service.code, ServicePrice.unit_price_e4).join(ServicePrice, ServicePrice.service_id == Service.id)
-        assert dict(map(tuple, tx.session.execute(history))) == {"R-100": 50_000_000, "S-M1": 3_500_000}
+        assert {row.code: row.unit_price_e4 for row in tx.session.execute(history)} == {"R-100": 50_000_000, "S-M1": 3_500_000}
         billed = select(InvoiceItem.unit_price_e4).where(InvoiceItem.code == "R-P1")
         assert tx.session.scalars(billed).one() == 20_000_000
 

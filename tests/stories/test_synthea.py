@@ -174,12 +174,12 @@ def _expected(part: Part) -> dict[str, Any]:
         departments["consultation"] += fees
         departments["pharmacy"] += sold
         departments["laboratory"] += [Decimal(0)] * len(part.measured(visit["Id"]))
-        total = sum(fees + sold)
+        total = sum(fees + sold, Decimal(0))
         assert total == Decimal(visit["LINE_TOTAL"])
         by_transfer = min(Decimal(visit["PAYER_COVERAGE"]), total)
         methods["transfer"] += [by_transfer] if by_transfer else []
         methods["cash"] += [total - by_transfer] if total > by_transfer else []
-        years[datetime.fromisoformat(visit["START"]).astimezone(ZoneInfo(ZONE)).year].append(Decimal(total))
+        years[datetime.fromisoformat(visit["START"]).astimezone(ZoneInfo(ZONE)).year].append(total)
     return {
         "invoices": len(part.rows["encounters.csv"]),
         "total": sum(map(sum, years.values())),
@@ -192,7 +192,8 @@ def _expected(part: Part) -> dict[str, Any]:
 def _shown(summary: ImportSummary) -> dict[str, Any]:
     assert summary.invoices_paid == summary.invoices
     assert summary.paid_minor == summary.total_minor
-    assert all(each.paid_minor == each.total_minor for each in (*summary.by_department, *summary.by_year))
+    assert all(each.paid_minor == each.total_minor for each in summary.by_department)
+    assert all(each.paid_minor == each.total_minor for each in summary.by_year)
     return {
         "invoices": summary.invoices,
         "total": Decimal(summary.total_minor).scaleb(-2),
