@@ -36,7 +36,7 @@ from billing.facts import (
 )
 from billing.registry.alarm import alarm
 from billing.registry.plugins import HOOKS, Plugin, check_declaration, check_departments, check_module, in_order
-from billing.rules.roles import permissions_of
+from billing.rules.roles import ROLES, permissions_of
 from billing.rules.tenders import CORE_METHODS, Method
 from billing.transaction import ClinicFacts, Transaction
 
@@ -126,6 +126,8 @@ class Registry:
             grants["operator"].update(each.name for each in plugin.declaration.permissions)
             for granted, names in plugin.declaration.grants.items() if plugin.name in plugins else ():
                 grants.setdefault(granted, set()).update(names)
+        if role not in ROLES and role not in grants:
+            return frozenset()  # a role of a plugin that is not at work here may do nothing until it is
         return permissions_of(role, policy_flags=[name for name, on in policy.items() if on is True], plugin_grants=grants)
 
     def needs(self, plugin: Plugin, of: str) -> tuple[Need, ...]:

@@ -7,8 +7,8 @@ import os
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from billing.errors import Conflict, Misconfigured, Refused
 from billing.model import Base, TableClass
 from billing.registry import Registry
 from billing.services import backup_file
-from billing.services.backup_file import BATCH, Batch, Manifest, NoBackup, Progress, StoredTable, damaged
+from billing.services.backup_file import BATCH, Batch, Manifest, NoBackup, Progress, StoredTable, damaged, silent
 from billing.settings import Settings
 
 VERSIONS = "alembic_version_"
@@ -56,11 +56,7 @@ class DatabaseNotEmpty(Refused):
     code = "database_not_empty"
 
 
-def _silent(name: str, rows: int) -> None:
-    del name, rows
-
-
-def back_up(database: Database, *, actor: str, target: Path, force: bool = False, progress: Progress = _silent) -> Manifest:
+def back_up(database: Database, *, actor: str, target: Path, force: bool = False, progress: Progress = silent) -> Manifest:
     """Write the whole database to a file that only its owner can read; it appears when it is complete and was read back.
 
     `force` replaces a file that stands there. The actor needs `backups.make` outside of any clinic.
@@ -79,7 +75,7 @@ def back_up(database: Database, *, actor: str, target: Path, force: bool = False
         raise explain(error) from error
 
 
-def restore(url: str, *, source: Path, plugins: Registry, settings: Settings | None = None, progress: Progress = _silent) -> Manifest:
+def restore(url: str, *, source: Path, plugins: Registry, settings: Settings | None = None, progress: Progress = silent) -> Manifest:
     """Bring a backup into an empty database, whose tables are made first: all of it, or nothing.
 
     The plugins whose tables it holds must be installed, in the versions that it was made with.
@@ -228,18 +224,13 @@ def _load(connection: Connection, archive: zipfile.ZipFile, manifest: Manifest, 
     for name in (name for name in known if name in stored):
         if {each["name"] for each in there.get_columns(name)} != set(stored[name].columns):
             raise damaged(name, "it has other columns than the table here")
-        copy(connection, stored[name], _told(backup_file.read_table(archive, stored[name]), name, progress))
+        with closing(backup_file.read_table(archive, stored[name], progress)) as batches:
+            copy(connection, stored[name], batches)
     if on_sqlite and (dangling := connection.execute(text("PRAGMA foreign_key_check")).first()):
         raise damaged(dangling.table, f"a row of it refers to one of {dangling.parent} that is not there")
 
 
-def _told(batches: Iterator[Batch], name: str, progress: Progress) -> Iterator[Batch]:
-    for batch in batches:
-        yield batch
-        progress(name, len(batch))
-
-
-def _copy_to_sqlite(connection: Connection, stored: StoredTable, batches: Iterator[Batch]) -> None:
+def _copy_to_sqlite(connection: Connection, stored: StoredTable, batches: Iterable[Batch]) -> None:
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA defer_foreign_keys = ON")  # a row may refer to a later one; all are checked at the end
     marks = ", ".join("?" for _ in stored.columns)
@@ -251,7 +242,7 @@ def _copy_to_sqlite(connection: Connection, stored: StoredTable, batches: Iterat
             raise damaged(stored.name, str(error)) from error
 
 
-def _copy_to_postgresql(connection: Connection, stored: StoredTable, batches: Iterator[Batch]) -> None:
+def _copy_to_postgresql(connection: Connection, stored: StoredTable, batches: Iterable[Batch]) -> None:
     driver: Any = connection.connection.driver_connection
     # One statement for a table: its foreign keys are checked behind it, so its rows may refer to one another in any order.
     statement = f"COPY {stored.name} ({', '.join(stored.columns)}) FROM STDIN"

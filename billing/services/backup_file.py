@@ -7,7 +7,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -90,8 +90,11 @@ def read_manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
         raise NoBackup(f"{source} is no complete backup ({error}): choose another file.", path=str(source), reason=str(error)) from error
 
 
-def read_table(archive: zipfile.ZipFile, stored: StoredTable) -> Iterator[Batch]:
-    """Yield a table's rows, in constant memory. Raises `BackupDamaged`, at the latest behind the last row, if they are not as written."""
+def read_table(archive: zipfile.ZipFile, stored: StoredTable, progress: Progress) -> Generator[Batch, None, None]:
+    """Yield a table's rows, in constant memory. Raises `BackupDamaged`, at the latest behind the last row, if they are not as written.
+
+    Close it where it may not be read to its end: it holds the file open.
+    """
     digest, count = hashlib.sha256(), 0
     try:
         with archive.open(_member(stored.name)) as file:
@@ -99,6 +102,7 @@ def read_table(archive: zipfile.ZipFile, stored: StoredTable) -> Iterator[Batch]
                 digest.update(b"".join(lines))
                 count += len(lines)
                 yield [_row(line, stored) for line in lines]
+                progress(stored.name, len(lines))
     except (KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged(stored.name, str(error)) from error
     if (count, digest.hexdigest()) != (stored.rows, stored.sha256):
@@ -108,8 +112,13 @@ def read_table(archive: zipfile.ZipFile, stored: StoredTable) -> Iterator[Batch]
 def verify(archive: zipfile.ZipFile, manifest: Manifest) -> None:
     """Read everything once. Raises `BackupDamaged`."""
     for stored in manifest.tables:
-        for _ in read_table(archive, stored):
+        for _ in read_table(archive, stored, silent):
             pass
+
+
+def silent(table: str, rows: int) -> None:
+    """Tell nobody of the progress."""
+    del table, rows
 
 
 def damaged(name: str, reason: str) -> BackupDamaged:

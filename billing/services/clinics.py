@@ -16,6 +16,7 @@ from billing.model import Clinic, ClinicCode, ClinicPlugin, Department, Membersh
 from billing.money import currency
 from billing.rules.texts import check_code, check_text
 from billing.rules.totals import Rounding
+from billing.services.inputs import check_line
 from billing.transaction import ClinicFacts, Transaction
 
 STANDARD_SERIES = {"invoice": "INV-{year}-{number:05}", "receipt": "R-{year}-{number:05}", "credit_note": "CN-{year}-{number:05}"}
@@ -98,9 +99,9 @@ def create_clinic(
     clinic = Clinic(
         clinic_id=new_id(),
         code=check_code(code, "The clinic code"),
-        name=check_text(name, "The clinic's name"),
+        name=check_line(name, "The clinic's name"),
         address=check_text(address, "The address", longest=500, empty=True),
-        tax_number=check_text(tax_number, "The tax number", longest=60, empty=True),
+        tax_number=check_line(tax_number, "The tax number", longest=60, empty=True),
         currency=money.code,
         time_zone=str(zone),
         language=check_language(language),
@@ -141,9 +142,9 @@ def update_clinic(tx: Transaction, *, changes: Mapping[str, Any]) -> None:
     """
     tx.require("clinics.manage")
     checks: dict[str, Callable[[Any], Any]] = {
-        "name": lambda value: check_text(value, "The clinic's name"),
+        "name": lambda value: check_line(value, "The clinic's name"),
         "address": lambda value: check_text(value, "The address", longest=500, empty=True),
-        "tax_number": lambda value: check_text(value, "The tax number", longest=60, empty=True),
+        "tax_number": lambda value: check_line(value, "The tax number", longest=60, empty=True),
         "language": check_language,
         "time_zone": lambda value: str(clock.zone(value)),
         "rounding": lambda value: str(Rounding(value)),

@@ -108,8 +108,10 @@ def rules_of(tx: Transaction) -> Iterator[Rule]:
 
 def examine_installation(database: Database, *, plugins: Registry) -> Report:
     """Check what is outside of any clinic: migrations, plugins, and the database's own structure; no actor is needed."""
-    lineages = migrations.status(database.engine, registry=plugins)
-    with database.engine.connect() as connection:
+    # Reading a whole file for damage takes a while: nobody is kept from writing meanwhile.
+    reading = database.engine.execution_options(billing_mode="read")
+    lineages = migrations.status(reading, registry=plugins)
+    with reading.connect() as connection:
         structure = [_check_structure(connection, *each) for each in _STRUCTURE[database.dialect]]
         version = connection.dialect.server_version_info or ()
     checks = (

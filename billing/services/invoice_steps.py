@@ -13,8 +13,8 @@ from billing.model import Invoice, SourceClaim
 from billing.model.writes import ChangedRow, ChangeRows, DeleteRows, Number, NumberText, NumberValue
 from billing.rules.content import invoice_content_hash
 from billing.rules.statuses import Action, stored_status
-from billing.rules.texts import check_text
 from billing.services.acting import Part, ask, facts_for, item_rows, parts_of_rows, write_plan
+from billing.services.inputs import check_line
 from billing.services.numbering import next_number
 from billing.services.open_invoice import OpenInvoice, invoice_facts, open_invoice
 from billing.services.parties import parties
@@ -85,7 +85,7 @@ def cancel_invoice(tx: Transaction, *, invoice_id: str, reason: str) -> InvoiceS
     Raises `InvoiceHasPayments`, `InvoiceCancelled`, and what a department vetoes with.
     """
     tx.require("invoices.cancel")
-    why = check_text(reason, "The reason", longest=500)
+    why = check_line(reason, "The reason", longest=500)
     opened = open_invoice(tx, invoice_id, action=Action.CANCEL)
     made = _ask_step(tx, opened, "before_invoice_cancelled", "on_invoice_cancelled")
     changed = {"status": "cancelled", "cancelled_at": tx.at, "cancel_reason": why, "version": opened.row.version + 1}

@@ -17,6 +17,7 @@ from billing.rules.statuses import Action
 from billing.rules.texts import check_text
 from billing.rules.totals import TaxGroup
 from billing.services.acting import ask, facts_for, item_rows, parts_of_rows, write_plan
+from billing.services.inputs import check_source
 from billing.services.invoice_rows import INVOICE, amounts, billed, content_rows, deletions, new_row
 from billing.services.keys import Key
 from billing.services.numbering import next_number
@@ -122,14 +123,20 @@ def create_invoice(
         row = tx.row(_NUMBER, invoice_id=before["id"])
         return InvoiceMade(**{**before, "item_ids": tuple(before["item_ids"])}, numbered=row.number if row else None)
     quotation = quote(
-        tx, patient_id=patient_id, items=items, adjustments=adjustments, consultation_id=consultation_id, provider_id=provider_id
+        tx,
+        patient_id=patient_id,
+        items=items,
+        adjustments=adjustments,
+        consultation_id=consultation_id,
+        provider_id=provider_id,
+        hold=True,
     )
     check_expected(tx, quotation, expected_total_minor)
     invoice_id = new_id()
     number = next_number(tx, kind="invoice") if tx.clinic.policy.get("numbers_at", "creation") == "creation" else None
     row = new_row(tx, invoice_id, quotation, number) | {
         "note": check_text(note, "The note", longest=2000, empty=True),
-        "source": check_text(source, "The source") if source else None,
+        "source": check_source(source),
     }
     tx.write(InsertRows(INVOICE, [row]), *content_rows(invoice_id, quotation, row["source"]))
     _act(tx, "on_invoice_created", invoice_id, quotation.patient, consultation_id, billed(quotation))
@@ -169,6 +176,7 @@ def edit_invoice(
         provider_id=opened.row.provider_id,
         rounding=opened.row.rounding,
         prices_include_tax=opened.row.prices_include_tax,
+        hold=True,
     )
     changed = amounts(quotation) | {"version": opened.row.version + 1}
     if note is not None:

@@ -14,7 +14,7 @@ from billing.errors import Invalid
 from billing.model import CLINIC, IdempotencyKey, canonical_json
 from billing.model.types import IdType, InstantType
 from billing.model.writes import ChangedRow, ChangeRows
-from billing.rules.texts import check_text
+from billing.services.inputs import check_line
 from billing.transaction import Transaction
 from billing.trips import Preparable, Query
 
@@ -60,7 +60,7 @@ class Key:
         """Return the call that claims the key, for the unit's first trip; none without a key. Raises `BadText`."""
         if self.key is None:
             return []
-        check_text(self.key, "The idempotency key", longest=255)
+        check_line(self.key, "The idempotency key", longest=255)
         tx.repeatable = True
         values = {"actor_id": tx.actor.id, "key": self.key, "action": self.action, "request_hash": self.request_hash, "at": tx.at}
         return [(_CLAIM, values)]

@@ -121,6 +121,16 @@ def read_client(tx: Transaction, *, client_id: str) -> ClientView:
     return _client_view(_client(tx, client_id))
 
 
+def list_clients(tx: Transaction, *, limit: int = 50, after: str | None = None) -> tuple[ClientView, ...]:
+    """Return those who pay, by name. `after` is the last id of the page before. Raises `UnknownClient`."""
+    tx.require("patients.read")
+    statement = select(Client).order_by(Client.name, Client.id).limit(check_limit(limit))
+    if after is not None:
+        last = _client(tx, after)
+        statement = statement.where(behind(Client.name, last.name, Client.id, last.id))
+    return tuple(_client_view(row) for row in tx.session.scalars(statement))
+
+
 def add_patient(
     tx: Transaction,
     *,

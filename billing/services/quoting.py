@@ -15,10 +15,10 @@ from billing.model.lists import ids, texts
 from billing.model.types import IdType
 from billing.money import check_amount, check_quantity, check_unit_price, format_amount
 from billing.registry import Plugin
-from billing.rules.texts import check_text
 from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, check_invoice_totals, compute_totals
 from billing.services.acting import by_plugin, facts_for, item_rows, known_of, need_calls
 from billing.services.consultations import UnknownConsultation
+from billing.services.inputs import check_line
 from billing.services.patients import UnknownPatient
 from billing.services.prices import UnknownService
 from billing.services.quotation import UNTAXED, NewAdjustment, NewItem, Quotation, QuotedItem, Reduction
@@ -62,11 +62,12 @@ _SERVICES = Query(select(*Service.__table__.columns).where(Service.clinic_id == 
 _PROVIDERS = Query(
     select(Membership.id).where(Membership.clinic_id == CLINIC, Membership.provider, Membership.id.op("IN")(ids("providers")))
 )
-_CONSULTATION = Query(
-    select(Consultation.id, Consultation.patient_id, Consultation.provider_id, Consultation.kind, Consultation.status).where(
-        Consultation.clinic_id == CLINIC, Consultation.id == bindparam("consultation_id", type_=IdType())
-    )
+_consultation = select(Consultation.id, Consultation.patient_id, Consultation.provider_id, Consultation.kind, Consultation.status).where(
+    Consultation.clinic_id == CLINIC, Consultation.id == bindparam("consultation_id", type_=IdType())
 )
+_SEE_CONSULTATION = Query(_consultation)
+_HOLD_CONSULTATION = Query(_consultation.with_for_update(read=True))
+"""Held while an invoice is made for it, so that nobody cancels it in between."""
 
 
 def quote(
@@ -79,8 +80,11 @@ def quote(
     provider_id: str | None = None,
     rounding: str | None = None,
     prices_include_tax: bool | None = None,
+    hold: bool = False,
 ) -> Quotation:
     """Price the items and compute all totals, as the clinic rounds (or as given, for a draft that was made before a change of policy).
+
+    With `hold` (an invoice is being written) the consultation stays as it is until the unit ends.
 
     Raises what is wrong with an item, naming its position, and what a plugin refuses with.
     """
@@ -92,7 +96,7 @@ def quote(
         (_PATIENT, {"patient_id": patient_id}),
         (_SERVICES, {"codes": canonical_json(codes)}),
         (_PROVIDERS, {"providers": canonical_json(named)}),
-        (_CONSULTATION, {"consultation_id": consultation_id}),
+        (_HOLD_CONSULTATION if hold else _SEE_CONSULTATION, {"consultation_id": consultation_id}),
     )
     if not patients:
         raise UnknownPatient(f"There is no patient {patient_id!r} in this clinic.", patient=patient_id)
@@ -105,7 +109,7 @@ def quote(
     quoted = [_priced(tx, item, position, by_code, provider) for position, item in enumerate(items, start=1)]
     quoted, reductions = _ask_plugins(tx, quoted, patient, visit.kind if visit else None)
     reductions += [
-        Reduction(charge, check_amount(amount), check_text(reason, "The reason"), quoted[position].tax, position + 1)
+        Reduction(charge, check_amount(amount), check_line(reason, "The reason"), quoted[position].tax, position + 1)
         for position, item in enumerate(items)
         for charge, amount, reason in [*((False, *each) for each in item.allowances), *((True, *each) for each in item.charges)]
     ]
@@ -164,7 +168,7 @@ def _priced(tx: Transaction, item: NewItem, position: int, services: Mapping[str
         department=service.department if service else str(item.department),
         service_id=service.id if service else None,
         code=code,
-        description=check_text(item.description or service.description, f"Item {position}: the description", longest=500),  # type: ignore[union-attr]
+        description=check_line(item.description or service.description, f"Item {position}: the description", longest=500),  # type: ignore[union-attr]
         unit=unit,
         quantity_milli=item.quantity_milli,
         unit_price_e4=item.unit_price_e4 if item.unit_price_e4 is not None else listed,
@@ -172,7 +176,7 @@ def _priced(tx: Transaction, item: NewItem, position: int, services: Mapping[str
         person_price=by_person,
         tax=tax,
         provider_id=item.provider_id or provider_id,
-        source=check_text(item.source, f"Item {position}: the source") if item.source else None,
+        source=check_line(item.source, f"Item {position}: the source") if item.source else None,
         given=item.given,
     )
 
@@ -250,7 +254,7 @@ def _on_document(adjustment: NewAdjustment, quoted: Sequence[QuotedItem]) -> Red
         raise BadItem(f"The items have several tax groups ({named}): say on which one the discount or charge falls.", position=None)
     if check_amount(adjustment.amount_minor) <= 0:
         raise BadItem("A discount or charge must be above zero.", position=None)
-    reason = check_text(adjustment.reason, "The reason of the discount or charge")
+    reason = check_line(adjustment.reason, "The reason of the discount or charge")
     return Reduction(adjustment.charge, adjustment.amount_minor, reason, adjustment.tax or groups[0])
 
 

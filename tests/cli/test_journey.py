@@ -70,12 +70,12 @@ def test_prices_go_out_and_come_back(billing: Billing, asked: Asked, patient: st
 
 def test_visit_is_planned_opened_and_closed(asked: Asked, patient: str) -> None:
     asked("staff", "provider", "add", "--name", "Dr. Vet")
-    planned = asked("consultation", "plan", "--patient", patient, "--provider", "Dr. Vet", "--at", "2099-06-01T09:30")
+    planned = asked("consultation", "plan", "--patient", patient, "--provider", "Dr. Vet", "--at", "2030-06-01T09:30")
 
     opened = asked("consultation", "open", planned["id"])
     closed = asked("consultation", "close", planned["id"])
 
-    assert planned["planned_at"] == "2099-06-01T07:30:00+00:00"
+    assert planned["planned_at"] == "2030-06-01T07:30:00+00:00"
     assert (opened["status"], closed["status"]) == ("open", "closed")
     assert [each["id"] for each in asked("consultation", "list", "--status", "closed")] == [planned["id"]]
 

@@ -124,10 +124,10 @@ def test_plugin_without_needs_adds_no_statement(postgresql_url: str, counted: Co
 @pytest.mark.parametrize(
     "listed",
     [
-        lambda tx: listing.list_invoices(tx),
+        listing.list_invoices,
         lambda tx: listing.list_invoices(tx, status="sent"),
         lambda tx: listing.list_invoices(tx, status="overdue"),
-        lambda tx: listing.list_payments(tx),
+        listing.list_payments,
     ],
     ids=["invoices", "sent invoices", "overdue invoices", "payments"],
 )

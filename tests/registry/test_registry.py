@@ -268,3 +268,7 @@ def test_need_that_locks_selects_its_key() -> None:
 def test_hooks_are_in_the_order_of_the_day() -> None:
     assert registry.HOOKS[:3] == ("declare", "register_commands", "quote_lines")
     assert registry.HOOKS.index("before_items_paid") < registry.HOOKS.index("on_items_paid")
+
+
+def test_role_of_a_plugin_that_is_not_at_work_may_do_nothing() -> None:
+    assert registry.of_modules({"desk": Desk()}).permissions_of("anaesthetist", {}, ["desk"]) == frozenset()

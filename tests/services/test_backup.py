@@ -33,16 +33,38 @@ def _open(url: str) -> World:
 
 @pytest.fixture
 def busy(database_url: str) -> Iterator[World]:
-    """Return two clinics with a paid invoice, an instalment, a draft, and texts that are hard to write."""
     world = _open(database_url)
+    _fill(world)
+    yield world
+    world.dispose()
+
+
+def _fill(world: World) -> None:
+    """Make two clinics with a paid invoice, an instalment, a draft, and texts that are hard to write."""
     world.found("south", currency="JPY")
     world.service("VIS", price="44.00")
     world.service("AMX", price="30.0125", tax="S 1900")
     world.pay(world.invoice("VIS", "AMX:2.5", source="encounter:1").id, "cash 200")
     world.pay(world.invoice("VIS").id, "transfer 10 T-1", scope="ON_ACCOUNT")
     world.invoice("AMX", note='Zoë "quoted"\n\\tab, {braces} and 100 %')
-    yield world
+
+
+@pytest.fixture(scope="module")
+def backed_up(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return a backup, for tests of what becomes of one."""
+    folder = tmp_path_factory.mktemp("backed-up")
+    (folder / "source.sqlite3").write_bytes(sqlite_template.read_bytes())
+    world = _open(f"sqlite:///{folder / 'source.sqlite3'}")
+    _fill(world)
+    _back_up(world, folder / "backup")
     world.dispose()
+    return (folder / "backup").read_bytes()
+
+
+@pytest.fixture
+def sealed(backed_up: bytes, file: Path) -> Path:
+    file.write_bytes(backed_up)
+    return file
 
 
 @pytest.fixture
@@ -104,17 +126,15 @@ def test_backup_goes_into_either_database_and_says_the_same_there(
     world.dispose()
 
 
-def test_restored_clinic_goes_on_with_the_next_numbers(busy: World, file: Path, target: str, installed: Registry) -> None:
-    busy.invoice("VIS", key="asked")
-    _back_up(busy, file)
-    backup.restore(target, source=file, plugins=installed)
+def test_restored_clinic_goes_on_with_the_next_numbers(sealed: Path, target: str, installed: Registry) -> None:
+    backup.restore(target, source=sealed, plugins=installed)
     world = _open(target)
 
     invoice = world.invoice("VIS")
     payment = world.pay(invoice.id, "cash 44")
     south = world.run(lambda tx: tx.clinic.currency.code, clinic="south")
 
-    assert (str(invoice.number)[-5:], payment.receipt_number[-5:], south) == ("00005", "00003", "JPY")
+    assert (str(invoice.number)[-5:], payment.receipt_number[-5:], south) == ("00004", "00003", "JPY")
     assert world.read(doctor.examine).healthy
     world.dispose()
 
@@ -256,40 +276,37 @@ def _write_a_word_for_an_amount(members: Members, manifest: dict[str, Any]) -> N
     ],
 )
 def test_damaged_table_is_named_and_nothing_is_restored(
-    busy: World, file: Path, target: str, installed: Registry, damage: Callable[[Members, dict[str, Any]], None]
+    sealed: Path, database_url: str, installed: Registry, damage: Callable[[Members, dict[str, Any]], None]
 ) -> None:
-    _back_up(busy, file)
-    _rewrite(file, damage)
+    _rewrite(sealed, damage)
 
     with pytest.raises(backup_file.BackupDamaged) as caught:
-        backup.restore(target, source=file, plugins=installed)
+        backup.restore(database_url, source=sealed, plugins=installed)
 
     assert caught.value.table == "tender"
-    assert _rows(target, "payment") == 0
+    assert _rows(database_url, "payment") == 0
 
 
-def test_restore_can_be_repeated_after_a_damaged_file(busy: World, file: Path, target: str, installed: Registry) -> None:
-    _back_up(busy, file)
-    _rewrite(file, _break_a_reference)
+def test_restore_can_be_repeated_after_a_damaged_file(sealed: Path, backed_up: bytes, database_url: str, installed: Registry) -> None:
+    _rewrite(sealed, _break_a_reference)
     with pytest.raises(backup_file.BackupDamaged):
-        backup.restore(target, source=file, plugins=installed)
-    _back_up(busy, file, force=True)
+        backup.restore(database_url, source=sealed, plugins=installed)
+    sealed.write_bytes(backed_up)
 
-    backup.restore(target, source=file, plugins=installed)
+    backup.restore(database_url, source=sealed, plugins=installed)
 
-    assert _rows(target, "payment") == _rows(busy.url, "payment")
+    assert _rows(database_url, "payment") == 2
 
 
-def test_flipped_byte_on_the_disk_is_found(busy: World, file: Path, target: str, installed: Registry) -> None:
-    _back_up(busy, file)
-    with zipfile.ZipFile(file) as archive:
+def test_flipped_byte_on_the_disk_is_found(sealed: Path, database_url: str, installed: Registry) -> None:
+    with zipfile.ZipFile(sealed) as archive:
         place = archive.getinfo("tables/audit_entry.jsonl").header_offset + 200
-    content = bytearray(file.read_bytes())
+    content = bytearray(sealed.read_bytes())
     content[place] ^= 0xFF
-    file.write_bytes(content)
+    sealed.write_bytes(content)
 
     with pytest.raises(backup_file.BackupDamaged) as caught:
-        backup.restore(target, source=file, plugins=installed)
+        backup.restore(database_url, source=sealed, plugins=installed)
 
     assert caught.value.table == "audit_entry"
 
@@ -320,48 +337,42 @@ def _odd_manifest(file: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_no_file, _no_archive, _cut_off, _no_manifest, _other_format, _odd_manifest])
-def test_what_is_no_backup_is_refused(
-    sqlite_world: World, file: Path, empty_sqlite_url: str, installed: Registry, spoil: Callable[[Path], None]
-) -> None:
-    _back_up(sqlite_world, file)
-    spoil(file)
+def test_what_is_no_backup_is_refused(sealed: Path, sqlite_url: str, installed: Registry, spoil: Callable[[Path], None]) -> None:
+    spoil(sealed)
 
     with pytest.raises(backup_file.NoBackup):
-        backup.restore(empty_sqlite_url, source=file, plugins=installed)
+        backup.restore(sqlite_url, source=sealed, plugins=installed)
 
 
 @pytest.mark.parametrize("lineages", [{"core": "core_9999"}, {"surgery": "surgery_0001"}])
 def test_backup_of_another_version_or_of_an_absent_plugin_is_refused(
-    sqlite_world: World, file: Path, empty_sqlite_url: str, installed: Registry, lineages: dict[str, str]
+    sealed: Path, sqlite_url: str, installed: Registry, lineages: dict[str, str]
 ) -> None:
-    _back_up(sqlite_world, file)
-    _rewrite(file, lambda _, manifest: manifest["lineages"].update(lineages))
+    _rewrite(sealed, lambda _, manifest: manifest["lineages"].update(lineages))
     (lineage,) = lineages
 
     with pytest.raises(backup.BackupOfOtherVersion) as caught:
-        backup.restore(empty_sqlite_url, source=file, plugins=installed)
+        backup.restore(sqlite_url, source=sealed, plugins=installed)
 
     assert caught.value.lineage == lineage
 
 
-def test_tables_of_a_plugin_that_is_gone_are_kept(busy: World, file: Path, target: str, installed: Registry) -> None:
+def test_tables_of_a_plugin_that_is_gone_are_kept(busy: World, file: Path, empty_sqlite_url: str, installed: Registry) -> None:
     with busy.database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE surgery_table (name TEXT)"))
         connection.execute(text("INSERT INTO surgery_table VALUES ('one'), ('two')"))
 
     made = _back_up(busy, file)
     with pytest.raises(BillingError) as caught:
-        backup.restore(target, source=file, plugins=installed)
+        backup.restore(empty_sqlite_url, source=file, plugins=installed)
 
     assert {each.name: each.rows for each in made.tables}["surgery_table"] == 2
     assert caught.value.table == "surgery_table"
 
 
-def test_database_that_can_not_be_reached_is_said_so(sqlite_world: World, file: Path, installed: Registry, tmp_path: Path) -> None:
-    _back_up(sqlite_world, file)
-
+def test_database_that_can_not_be_reached_is_said_so(sealed: Path, installed: Registry, tmp_path: Path) -> None:
     with pytest.raises(BillingError) as caught:
-        backup.restore(f"sqlite:///{tmp_path}", source=file, plugins=installed)
+        backup.restore(f"sqlite:///{tmp_path}", source=sealed, plugins=installed)
 
     assert caught.value.code == "database_unavailable"
 

@@ -97,6 +97,14 @@ def test_sound_installation_is_healthy(world: World) -> None:
     assert report.facts["billing"].endswith("__init__.py")
 
 
+def test_installation_is_examined_while_others_write(world: World) -> None:
+    world.service("VIS")
+
+    report = world.run(lambda _: doctor.examine_installation(world.database, plugins=world.registry))
+
+    assert report.healthy
+
+
 def test_installation_without_migrations_or_with_a_broken_plugin_is_reported(empty_database_url: str) -> None:
     plugins = Registry([Plugin(name="desk", error="ImportError: no desk")])
     database = open_database(empty_database_url, plugins=plugins)

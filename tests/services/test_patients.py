@@ -290,3 +290,12 @@ def test_audit_names_ids_and_fields_and_never_a_person(world: World) -> None:
         ("patient.added", ada.id, {"client_id": ada.client_id, "kind": "person", "source": None}),
         ("patient.changed", ada.id, {"client_id": ada.client_id, "fields": ["name"]}),
     ]
+
+
+def test_clients_are_listed_by_name_a_page_at_a_time(world: World) -> None:
+    made = {name: world.run(lambda tx, n=name: patients.add_client(tx, name=n)).id for name in ("Zoe", "Ann", "Mia")}  # type: ignore[misc]
+
+    first = world.read(lambda tx: patients.list_clients(tx, limit=2))
+    rest = world.read(lambda tx: patients.list_clients(tx, limit=2, after=first[-1].id))
+
+    assert [each.id for each in (*first, *rest)] == [made["Ann"], made["Mia"], made["Zoe"]]

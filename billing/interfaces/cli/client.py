@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from billing.interfaces.cli.console import Console
-from billing.interfaces.cli.units import show_act, show_one
+from billing.interfaces.cli.options import list_options
+from billing.interfaces.cli.units import show_act, show_list, show_one
 
 
 @click.group()
@@ -25,6 +26,22 @@ def add(console: Console, /, **given: Any) -> None:
     from billing.services import patients
 
     show_act(console, lambda tx: patients.add_client(tx, **given))
+
+
+@client.command("list")
+@list_options
+@click.pass_obj
+def list_(console: Console, limit: int, everything: bool) -> None:
+    """List those who pay, by name."""
+    from billing.services import patients
+
+    show_list(
+        console,
+        lambda tx, limit, after: patients.list_clients(tx, limit=limit, after=after),
+        columns=("id", "name", "phone", "email", "address"),
+        limit=limit,
+        everything=everything,
+    )
 
 
 @client.command()

@@ -42,7 +42,9 @@ def read_invoice_content(tx: Transaction, invoice_id: str) -> InvoiceContent:
     """Lock the invoice and read it. Raises `UnknownInvoice`."""
     invoice = find_row(tx, Invoice, invoice_id, lock=True)
     if invoice is None:
-        raise UnknownInvoice(f"There is no invoice {invoice_id[:60]!r} in this clinic: `billing invoice list` shows what there is.", invoice=invoice_id)
+        raise UnknownInvoice(
+            f"There is no invoice {invoice_id[:60]!r} in this clinic: `billing invoice list` shows what there is.", invoice=invoice_id
+        )
     items = select(InvoiceItem).where(InvoiceItem.invoice_id == invoice.id).order_by(InvoiceItem.position)
     adjustments = select(InvoiceAdjustment).where(InvoiceAdjustment.invoice_id == invoice.id).order_by(InvoiceAdjustment.id)
     groups = (InvoiceTax.tax_category, InvoiceTax.tax_rate_bp)
@@ -60,7 +62,9 @@ def read_receipt_content(tx: Transaction, payment_id: str) -> ReceiptContent:
     """Lock the payment and read it with its part of the invoice. Raises `UnknownPayment`."""
     payment = find_row(tx, Payment, payment_id, lock=True)
     if payment is None:
-        raise UnknownPayment(f"There is no payment {payment_id[:60]!r} in this clinic: `billing receipt list` shows what there is.", payment=payment_id)
+        raise UnknownPayment(
+            f"There is no payment {payment_id[:60]!r} in this clinic: `billing receipt list` shows what there is.", payment=payment_id
+        )
     invoice = tx.session.scalars(_fresh(select(Invoice).where(Invoice.id == payment.invoice_id))).one()
     settled = (
         select(InvoiceItem, PaymentItem.amount_minor)

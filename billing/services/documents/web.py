@@ -18,13 +18,17 @@ ROLL_LINE_TENTH_MM, ROLL_ENDS_TENTH_MM = 41, 140
 def render(page: InvoicePage | ReceiptPage, *, paper: str, mark: str | None) -> str:
     """Return the document as a page for `paper` (`a4` or `80mm`); `mark` is the line that makes it a copy."""
     template = "invoice.html" if isinstance(page, InvoicePage) else "receipt.html"
-    return _templates().get_template(template).render(
-        page=page,
-        head=page.head,
-        labels=page.labels,
-        direction=Locale.parse(page.labels.language).text_direction,
-        mark=mark,
-        length_mm=_length_mm(page) if paper == "80mm" else None,
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            page=page,
+            head=page.head,
+            labels=page.labels,
+            direction=Locale.parse(page.labels.language).text_direction,
+            mark=mark,
+            length_mm=_length_mm(page) if paper == "80mm" else None,
+        )
     )
 
 
