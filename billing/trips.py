@@ -5,7 +5,7 @@ A `Query` is a SQLAlchemy statement compiled once per dialect and then sent to t
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import BindParameter, Dialect, literal_column
@@ -34,9 +34,12 @@ class Prepared:
     encoders: tuple[Convert, ...] = ()
     row: Callable[..., Row] | None = None
     decoders: tuple[Convert, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    """Values that the dialect itself has put into the text (SQLite's OFFSET of a LIMIT)."""
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values in the order of the text, as the driver wants them."""
+        values = {**self.constants, **values} if self.constants else values
         return tuple(
             values[name] if encoder is None else encoder(values[name]) for name, encoder in zip(self.names, self.encoders, strict=True)
         )
@@ -87,6 +90,7 @@ def prepare(statement: Any, dialect: Dialect) -> Prepared:
         encoders=tuple(compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names),
         row=namedtuple("Row", [column.key for column in columns], rename=True) if columns else None,  # noqa: PYI024 - the columns are known when it runs
         decoders=tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns),
+        constants={name: bind.value for name, bind in compiled.binds.items() if bind.unique},
     )
 
 

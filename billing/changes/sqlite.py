@@ -128,7 +128,7 @@ def _append(driver: Any, clinic_id: str, audit: Sequence[AuditRow]) -> None:
         position += 1
         rows.append(entry_row(entry) | {"position": position, "number_value": number, "previous_hash": previous, "hash": latest})
     _insert(driver, clinic_id, _ENTRY, rows)
-    _update(driver, clinic_id, _HEAD, dict.fromkeys(("position", "hash", "previous_hash"), "?"), [position, latest, previous], {}, {})
+    _update(driver, clinic_id, _HEAD, dict.fromkeys(("position", "hash", "previous_hash"), "?"), [position, latest, head[1]], {}, {})
 
 
 @cache

@@ -80,7 +80,7 @@ def purge(url: str, *, plugin: Plugin, settings: Settings | None = None) -> None
 def status(engine: Engine, *, registry: Registry) -> list[Lineage]:
     """Return where each lineage stands."""
     try:
-        with engine.connect() as connection:
+        with engine.connect().execution_options(billing_mode="read") as connection:
             return _status(connection, registry)
     except DBAPIError as error:
         raise explain(error) from error

@@ -8,7 +8,7 @@ from billing.model.types import Id, IdType, Instant, Json, Name, Whole
 
 
 class AuditHead(ClinicRow, Base):
-    """The end of a clinic's audit chain; every entry takes this row last, just before COMMIT."""
+    """The end of a clinic's audit chain; every entry takes this row last, just before COMMIT. `previous_hash` is the end before the latest write."""
 
     __tablename__ = "audit_head"
     __table_args__ = (ForeignKeyConstraint(["clinic_id"], ["clinic.clinic_id"], name="fk_audit_head_clinic_id"),)

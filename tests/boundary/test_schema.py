@@ -196,3 +196,13 @@ def test_strict_tables_refuse_text_in_a_number_on_sqlite(empty_sqlite_url: str) 
     engine.dispose()
     loose = [name for name, sql in texts if "STRICT" not in sql and not name.startswith(("alembic_version", "sqlite_"))]
     assert loose == []
+
+
+def test_query_with_a_limit_works_on_both_databases(world: World) -> None:
+    from billing.trips import Query
+
+    for _ in range(3):
+        world.patient()
+    query = Query(select(Patient.id).where(Patient.clinic_id == CLINIC).order_by(Patient.id).limit(2))
+
+    assert len(world.read(lambda tx: tx.rows(query))) == 2
