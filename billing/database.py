@@ -6,8 +6,8 @@ error, or commits on its own, is found out before the commit.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -15,19 +15,16 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
-from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from billing import clock
 from billing.changes import postgresql, sqlite
 from billing.changes.failures import RETRYABLE, explain, is_database_error, outcome_unknown, sqlstate
 from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, PluginViolation
-from billing.model import AuditHead, Clinic, ClinicRow
-from billing.model.scoping import require_scoped, writes_clinic_rows
 from billing.model.writes import AuditRow, Write
-from billing.rules import chain
 from billing.settings import Settings
 from billing.transaction import NOBODY, Transaction
 from billing.transaction.context import Permissions, read_actor, read_clinic_id, read_context
+from billing.transaction.session import UnitSession, own_end
 from billing.trips import PostgresTrips, SQLiteTrips, Trips
 
 T = TypeVar("T")
@@ -129,18 +126,15 @@ class Database:
             return result
 
     def _connect(self, mode: str) -> Connection:
-        # A reading unit sees one moment in all of its statements, and can't write by mistake.
-        reading = mode == "read" and self.dialect == "postgresql"
-        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if reading else {}
         try:
-            return self.engine.connect().execution_options(billing_mode=mode, **options)
+            return self.engine.connect().execution_options(**_options(self.engine, mode))
         except Exception as error:
             raise explain(error) from error
 
     def _open(self, connection: Connection, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
         driver = connection.connection.driver_connection
         trips: Trips = PostgresTrips(driver) if self.dialect == "postgresql" else SQLiteTrips(driver)
-        session = _UnitSession(bind=connection, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
+        session = UnitSession(bind=connection, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
         facts, who = None, NOBODY
         if actor is None:
             pass
@@ -205,6 +199,16 @@ class Database:
             )
 
 
+@contextmanager
+def over_all_clinics(engine: Engine, *, writing: bool) -> Iterator[Connection]:
+    """Open the one kind of transaction that is no unit of a clinic: migrations, backup and restore. Committed at the end of the block.
+
+    One that only reads sees one moment and takes no write lock. Database errors come as the driver raised them.
+    """
+    with engine.connect().execution_options(**_options(engine, "write" if writing else "read")) as connection, connection.begin():
+        yield connection
+
+
 class _Again(Exception):
     """The unit may be run again; `error` is what to say when it can't."""
 
@@ -213,61 +217,11 @@ class _Again(Exception):
         self.error = error
 
 
-class _UnitSession(Session):
-    """The session of a unit: every query is scoped to the clinic, and ending the transaction is not its business."""
-
-    def commit(self) -> None:
-        """Refuse."""
-        raise _own_end("commit")
-
-    def rollback(self) -> None:
-        """Refuse."""
-        raise _own_end("rollback")
-
-    def begin(self, nested: bool = False) -> Any:  # noqa: FBT001, FBT002 - the session's own signature
-        """Allow a savepoint; refuse a transaction."""
-        if not nested:
-            raise _own_end("begin")
-        return super().begin(nested=True)
-
-
-@event.listens_for(_UnitSession, "do_orm_execute")
-def _scope_to_clinic(state: ORMExecuteState) -> None:
-    clinic_id = state.session.info.get("clinic_id")
-    if state.is_insert and writes_clinic_rows(state.statement):
-        raise PluginViolation(
-            "Rows of a clinic are added to the session or written by tx.write, not by an INSERT statement.", reason="insert"
-        )
-    if state.is_orm_statement and not state.is_insert:
-        if clinic_id is None:
-            return
-        state.statement = state.statement.options(
-            with_loader_criteria(ClinicRow, lambda row: row.clinic_id == clinic_id, include_aliases=True),
-            with_loader_criteria(Clinic, lambda row: row.clinic_id == clinic_id, include_aliases=True),
-        )
-    elif not state.is_insert:
-        require_scoped(state.statement)
-
-
-@event.listens_for(_UnitSession, "before_flush")
-def _fill_in_clinic(session: Session, *_: object) -> None:
-    clinic_id = session.info.get("clinic_id")
-    for row in session.new:
-        if isinstance(row, (ClinicRow, Clinic)):
-            named: str | None = row.clinic_id  # the class says str, a new row has none yet
-            if named is None:
-                row.clinic_id = clinic_id
-            elif named != clinic_id:
-                raise PluginViolation(f"A row of {type(row).__name__} names another clinic than the unit's.", reason="clinic")
-
-
-def first_audit_head(clinic_id: str) -> AuditHead:
-    """Return the row at which a new clinic's audit chain begins."""
-    return AuditHead(clinic_id=clinic_id, position=0, hash=chain.GENESIS, previous_hash=chain.GENESIS)
-
-
-def _own_end(what: str) -> PluginViolation:
-    return PluginViolation(f"A unit of work called {what}: only the boundary begins, commits and rolls back.", reason=what)
+def _options(engine: Engine, mode: str) -> dict[str, Any]:
+    # A reading transaction sees one moment in all of its statements, and can't write by mistake.
+    if mode == "read" and engine.dialect.name == "postgresql":
+        return {"billing_mode": mode, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return {"billing_mode": mode}
 
 
 def _roll_back(transaction: Any) -> None:
@@ -343,4 +297,4 @@ def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_e
     del connection, cursor, rest_of_event
     word, _, rest = statement.lstrip().partition(" ")
     if word.rstrip(";").upper() in _ENDS and not rest.lstrip().upper().startswith("TO"):
-        raise _own_end(word.upper())
+        raise own_end(word.upper())

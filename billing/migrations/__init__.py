@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.changes.failures import explain
-from billing.database import open_engine
+from billing.database import open_engine, over_all_clinics
 from billing.errors import Misconfigured
 from billing.model import MigrationLock
 from billing.registry import Plugin, Registry
@@ -50,7 +50,7 @@ def upgrade(url: str, *, registry: Registry, settings: Settings | None = None) -
     """
     engine = open_engine(url, settings or Settings())
     try:
-        with engine.begin() as connection:
+        with over_all_clinics(engine, writing=True) as connection:
             _lock(connection)
             before = _status(connection, registry)
             for name, location in _lineages(registry.healthy):
@@ -66,7 +66,7 @@ def purge(url: str, *, plugin: Plugin, settings: Settings | None = None) -> None
     """Drop a plugin's tables with all that is in them, by running its lineage down to nothing."""
     engine = open_engine(url, settings or Settings())
     try:
-        with engine.begin() as connection:
+        with over_all_clinics(engine, writing=True) as connection:
             _lock(connection)
             for name, location in _lineages([plugin])[1:]:
                 command.downgrade(_config(connection, name, location), "base")
@@ -80,7 +80,7 @@ def purge(url: str, *, plugin: Plugin, settings: Settings | None = None) -> None
 def status(engine: Engine, *, registry: Registry) -> list[Lineage]:
     """Return where each lineage stands."""
     try:
-        with engine.connect().execution_options(billing_mode="read") as connection:
+        with over_all_clinics(engine, writing=False) as connection:
             return _status(connection, registry)
     except DBAPIError as error:
         raise explain(error) from error

@@ -7,8 +7,8 @@ import os
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing import clock, migrations
 from billing.changes.failures import explain, is_database_error
-from billing.database import Database, open_engine
+from billing.database import Database, open_engine, over_all_clinics
 from billing.errors import Conflict, Misconfigured, Refused
 from billing.model import Base, TableClass
 from billing.registry import Registry
@@ -91,7 +91,7 @@ def restore(url: str, *, source: Path, plugins: Registry, settings: Settings | N
                 _check_versions(engine, manifest, plugins)
                 _check_empty(engine)
                 migrations.upgrade(url, registry=plugins, settings=patient)
-                with _one_transaction(engine) as connection:
+                with over_all_clinics(engine, writing=True) as connection:
                     _load(connection, archive, manifest, progress)
             finally:
                 engine.dispose()
@@ -102,26 +102,6 @@ def restore(url: str, *, source: Path, plugins: Registry, settings: Settings | N
     except DBAPIError as error:
         raise explain(error) from error
     return manifest
-
-
-# --- the only two transactions here: both are about all clinics, so about no unit of one ----------------------------------------------
-
-
-@contextmanager
-def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees one moment of the whole database and writes nothing."""
-    options: dict[str, Any] = {"billing_mode": "read"}
-    if engine.dialect.name == "postgresql":
-        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with engine.connect() as connection, connection.execution_options(**options).begin():
-        yield connection
-
-
-@contextmanager
-def _one_transaction(engine: Engine) -> Iterator[Connection]:
-    """Open the transaction in which everything is restored."""
-    with engine.begin() as connection:
-        yield connection
 
 
 # --- backing up ----------------------------------------------------------------------------------------------------------------------
@@ -145,7 +125,7 @@ def _write_file(engine: Engine, target: Path, progress: Progress) -> Manifest:
 
 
 def _write(engine: Engine, file: BinaryIO, progress: Progress) -> Manifest:
-    with _snapshot(engine) as connection, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with over_all_clinics(engine, writing=False) as connection, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         names = sorted(inspect(connection).get_table_names())
         manifest = Manifest(
             made_at=clock.now().isoformat(),
@@ -207,7 +187,7 @@ def _check_versions(engine: Engine, manifest: Manifest, plugins: Registry) -> No
 
 
 def _check_empty(engine: Engine) -> None:
-    with engine.connect() as connection:
+    with over_all_clinics(engine, writing=False) as connection:
         for name in inspect(connection).get_table_names():
             if _is_kept(name) and connection.execute(select(literal(1)).select_from(table(name)).limit(1)).first():
                 raise DatabaseNotEmpty(f"The table {name} has rows already: restore into an empty database.", table=name)

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from billing import clock, registry
 from billing.changes.failures import explains
-from billing.database import first_audit_head
 from billing.errors import Conflict, Invalid, NotFound, Refused
-from billing.model import Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff, new_id
+from billing.model import AuditHead, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff, new_id
 from billing.money import currency
+from billing.rules import chain
 from billing.rules.texts import check_code, check_text
 from billing.rules.totals import Rounding
 from billing.services.inputs import check_line
@@ -128,7 +128,7 @@ def create_clinic(
     tx.found_clinic(facts)
     tx.session.add_all([ClinicCode(code=clinic.code, clinic_id=clinic.clinic_id), clinic])
     tx.session.flush()  # departments and the audit head refer to the clinic
-    tx.session.add(first_audit_head(clinic.clinic_id))
+    tx.session.add(AuditHead(position=0, hash=chain.GENESIS, previous_hash=chain.GENESIS))
     _add_series(tx)
     _add_plugins(tx)
     tx.audit("clinic.created", "clinic", clinic.clinic_id, code=clinic.code, currency=money.code)

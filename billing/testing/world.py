@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import MetaData, Table, select, text
 
 from billing import registry
-from billing.database import Database
+from billing.database import Database, over_all_clinics
 from billing.model import Base, Client, Patient, Service, new_id
 from billing.money import parse_amount, parse_quantity, parse_unit_price
 from billing.registry import Registry
@@ -140,7 +140,7 @@ class World:
 
 def create_tables(database: Database, tables: Sequence[Table]) -> None:
     """Create tables of plugins that bring no migrations, unless they stand."""
-    with database.engine.begin() as connection:
+    with over_all_clinics(database.engine, writing=True) as connection:
         Base.metadata.create_all(connection, tables=[*tables], checkfirst=True)
 
 

@@ -32,6 +32,8 @@ from billing.testing.world import World
 ZONE = "America/Los_Angeles"
 NOT_MEASURED = {"56799-0", "88020-3", "88021-1", "10230-1"}
 """Observations that no laboratory makes: an address, two classes of heart disease, an ultrasound."""
+AUDIT = {"audit_entry", "audit_head"}
+"""Who starts an import is noted each time; the doctor looks at the chain."""
 CHILDREN = ("procedures.csv", "medications.csv", "immunizations.csv", "lab_observations.csv")
 
 Rows = list[dict[str, str]]
@@ -81,10 +83,10 @@ def test_import_agrees_with_the_files_and_survives_being_killed(world: World, pa
     export = read_export(part.folder, now=datetime.now(UTC))
 
     skipped = import_export(world.database, export=export, clinic="north", actor=world.actor)
-    once = world.dump()
+    once = _dump(world)
     import_export(world.database, export=export, clinic="north", actor=world.actor)
 
-    assert world.dump() == once, "a rerun adds nothing"
+    assert _dump(world) == once, "a rerun adds nothing"
     expected = _expected(part)
     assert _shown(world.read(summarize_imports)) == expected
     assert {(each.kind, each.code): each.count for each in skipped} == _not_measured(part)
@@ -135,8 +137,12 @@ def _invoices(world: World) -> int:
 
 
 def _rows_of(world: World, clinic: str) -> dict[str, int]:
-    tables = [name for name, columns in _columns(world).items() if "clinic_id" in columns]
+    tables = [name for name, columns in _columns(world).items() if "clinic_id" in columns and name not in AUDIT]
     return {name: _count(world, name, clinic) for name in tables}
+
+
+def _dump(world: World) -> dict[str, Any]:
+    return {name: rows for name, rows in world.dump().items() if name not in AUDIT}
 
 
 def _columns(world: World) -> dict[str, list[str]]:

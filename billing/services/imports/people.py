@@ -9,7 +9,7 @@ from billing.errors import BillingError, Refused
 from billing.model import CLINIC, Membership, Patient, Staff, canonical_json
 from billing.model.lists import texts
 from billing.rules.roles import Role
-from billing.services.imports.synthea import ExportPatient, Place
+from billing.services.imports.synthea import ExportPatient, located
 from billing.services.patients import add_client, add_patient
 from billing.services.staff import add_provider, add_staff
 from billing.transaction import Transaction
@@ -43,12 +43,13 @@ _PROVIDERS = Query(
 )
 
 
-def prepare_importers(tx: Transaction) -> Importers:
-    """Make the two importing actors members of this clinic if they are not yet (needs `staff.manage`); run by who starts the import.
+def prepare_importers(tx: Transaction, *, visits: int) -> Importers:
+    """Note that the actor starts an import of so many visits, and make the two importing actors members of this clinic if they are not yet.
 
-    Raises `ImporterUnfit`, `PermissionMissing`.
+    Needs `imports.run`, and `staff.manage` where a member is missing. Raises `ImporterUnfit`.
     """
     tx.require("imports.run")
+    tx.audit("import.started", "clinic", tx.clinic_id, visits=visits)
     members = select(Staff.login, Membership.staff_id, Membership.role, Membership.active).join(Staff, Staff.id == Membership.staff_id)
     found = {row.login: row for row in tx.session.execute(members.where(Staff.login.in_(_NAMES)))}
     staff_ids = {}
@@ -87,12 +88,6 @@ def prepare_providers(tx: Transaction, names: Mapping[str, str]) -> dict[str, st
         if source not in found:
             found[source] = add_provider(tx, name=name, source=source).id
     return found
-
-
-def located(error: BillingError, place: Place) -> BillingError:
-    """Return the same error with the place in the export that it came from."""
-    facts = {**error.facts, "file": place.file, "line": place.line}
-    return type(error)(f"{place.file}, line {place.line}: {error.sentence}", **facts)
 
 
 def _known(tx: Transaction, query: Query, sources: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from billing import registry
 from billing.database import Database
 from billing.errors import BillingError, Conflict
-from billing.facts import Record, Records
+from billing.facts import Records
 from billing.model import CLINIC, Invoice, canonical_json
 from billing.model.lists import texts
 from billing.model.types import NIL_ID
@@ -24,15 +24,8 @@ from billing.registry import Registry
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.services.imports.claiming import Claimed, claim_records, find_culprit
-from billing.services.imports.people import (
-    ENTRY,
-    Importers,
-    located,
-    prepare_importers,
-    prepare_patients,
-    prepare_providers,
-)
-from billing.services.imports.synthea import BadExport, Export, ExportVisit
+from billing.services.imports.people import ENTRY, Importers, prepare_importers, prepare_patients, prepare_providers
+from billing.services.imports.synthea import BadExport, Export, ExportVisit, located
 from billing.services.imports.visits import KnownService, VisitBilled, VisitToBill, bill_visit
 from billing.services.payments import PaymentTaken, take_payment
 from billing.transaction import ClinicFacts, Transaction
@@ -77,12 +70,13 @@ def import_export(
 ) -> tuple[Skipped, ...]:
     """Import an export into a clinic and return what was skipped; `done` hears how many visits are done. What is there already stays.
 
+    The actor needs `imports.run` and is audited; the units themselves are run by the importing actor.
     Every record is claimed once before anything is stored, so a bad cell, or a LINE_TOTAL that is not the sum of its visit, stops the
     import before it begins. Raises errors that name file and line; the visits before that one stand, and a rerun goes on behind them.
     """
     plugins, facts = database.read(_ground, actor=actor, clinic=clinic)
     totals, skipped = _check(plugins, facts, export)
-    importers = database.run(prepare_importers, actor=actor, clinic=clinic)
+    importers = database.run(lambda tx: prepare_importers(tx, visits=len(export.visits)), actor=actor, clinic=clinic)
     work = _Work(database, clinic, plugins, facts, export, importers, totals)
     work.prepare_people()
     for visits in _batched(export.visits):
@@ -130,7 +124,7 @@ def _claim(plugins: Registry, clinic: ClinicFacts, export: Export, visit: Export
     try:
         claimed = claim_records(plugins, clinic, records)
     except BillingError as error:
-        culprit: Record | None = find_culprit(plugins, clinic, records)
+        culprit = find_culprit(plugins, clinic, records)
         place = next((place for record, place in placed if record is culprit), visit.place)
         raise located(error, place) from error
     stated = _amount(visit, "LINE_TOTAL", clinic.currency)

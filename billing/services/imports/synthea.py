@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from billing.errors import Invalid
+from billing.errors import BillingError, Invalid
 from billing.facts import Record
 
 ENCOUNTERS, PATIENTS, PAYERS, PROVIDERS = "encounters.csv", "patients.csv", "payers.csv", "providers.csv"
@@ -136,6 +136,12 @@ def read_export(folder: Path, *, now: datetime) -> Export:
         unplaced=unplaced,
         children={source: tuple(found) for source, found in children.items()},
     )
+
+
+def located(error: BillingError, place: Place) -> BillingError:
+    """Return the same error with the place in the export that it came from."""
+    facts = {**error.facts, "file": place.file, "line": place.line}
+    return type(error)(f"{place.file}, line {place.line}: {error.sentence}", **facts)
 
 
 def _patients(folder: Path) -> dict[str, ExportPatient]:

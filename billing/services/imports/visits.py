@@ -18,6 +18,7 @@ from billing.model import CLINIC, Consultation, Service, canonical_json, new_id
 from billing.model.lists import texts
 from billing.model.writes import InsertRows
 from billing.services.acting import ask, facts_for, parts_of_rows, write_plan
+from billing.services.inputs import check_line
 from billing.services.invoices import create_invoice
 from billing.services.keys import once
 from billing.services.prices import add_service
@@ -132,7 +133,7 @@ def _keep_consultation(tx: Transaction, visit: VisitToBill) -> str:
         "id": consultation_id,
         "patient_id": visit.patient_id,
         "provider_id": visit.provider_id,
-        "kind": visit.kind,
+        "kind": check_line(visit.kind, "The kind of visit", longest=60),
         "status": "closed",
         "planned_at": None,
         "opened_at": tx.at,
