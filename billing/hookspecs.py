@@ -92,7 +92,7 @@ def on_invoice_created(invoice: InvoiceFacts, items: tuple[BilledItem, ...], kno
 
 @hookspec
 def on_invoice_changed(invoice: InvoiceFacts, items: tuple[BilledItem, ...], known: Known) -> Iterable[Change]:  # type: ignore[empty-body]
-    """Say what changes because the items of a draft were edited; `items` are mine as they are now (perhaps none).
+    """Say what changes because the items of a draft were edited; `items` are mine as they are now; without any left, I am not asked.
 
     When: in the transaction, the invoice is locked, nothing written yet. `known` holds the needs `of="billing"`.
     Returns: changes of the plugin's own tables.

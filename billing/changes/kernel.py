@@ -92,7 +92,9 @@ class _Checked:
         self.floors: dict[tuple[Table, tuple[Any, ...]], dict[str, int]] = {}
         self.sets: dict[tuple[Table, tuple[Any, ...]], ChangedRow] = {}
         self.locked = _locked_rows(asked.known)
+        self.own_items = frozenset(asked.item_ids)
         self.done: list[DoneFor] = []
+        self.stated: set[tuple[str, str, str]] = set()
         self.tells: list[Tell] = []
         for change in asked.changes:
             self._take(change)
@@ -199,12 +201,13 @@ class _Checked:
             raise self._violation(f"it changed one row of {table.name} twice")
 
     def _effect(self, done: DoneFor) -> None:
-        if done.item_id not in self.asked.item_ids:
+        if done.item_id not in self.own_items:
             raise self._violation("it stated an effect for an item that is not its own here", item=done.item_id)
         if not _is(done.kind, str) or not done.kind or not _whole(done.quantity_milli) or not _storable(done.data):
             raise self._violation("it stated an effect without a kind, or with a quantity or data that can't be stored", item=done.item_id)
-        if any((each.item_id, each.kind, each.row) == (done.item_id, done.kind, done.row) for each in self.done):
+        if (place := (done.item_id, done.kind, done.row)) in self.stated:
             raise self._violation(f"it stated the effect {done.kind} of one row twice", item=done.item_id)
+        self.stated.add(place)
         self.done.append(done)
 
     def _check_once(self) -> None:
@@ -215,8 +218,8 @@ class _Checked:
             raise self._violation(f"it changed one row of {table.name} in two ways")
 
     def _check_effects(self) -> None:
-        stated = {done.item_id for done in self.done}
-        if missing := [item for item in self.asked.item_ids if item in self.asked.needs_effect and item not in stated]:
+        served = {done.item_id for done in self.done}
+        if missing := [item for item in self.asked.item_ids if item in self.asked.needs_effect and item not in served]:
             raise self._violation("it left an item without an effect", item=missing[0])
 
     def _adjustments(self) -> list[Write]:

@@ -4,7 +4,7 @@ Every UPDATE carries its expected count: a cast of a text that depends on the co
 The document number and the end of the audit chain are taken by the same statement, so those two rows are held only until COMMIT.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from typing import Any
@@ -35,7 +35,7 @@ _CHAIN_LIMIT = 8
 
 
 def carry_out(trips: Trips, clinic_id: str, writes: Sequence[Write], audit: Sequence[AuditRow]) -> None:
-    """Write everything in one round trip. Driver errors are the boundary's to explain."""
+    """Write everything in one round trip (and one more for every eight further audit entries). Driver errors are the boundary's to explain."""
     deletes = [write for write in writes if isinstance(write, DeleteRows)]
     composed = _Composition(clinic_id)
     for write in writes:
@@ -43,12 +43,11 @@ def carry_out(trips: Trips, clinic_id: str, writes: Sequence[Write], audit: Sequ
     composed.append(audit[:_CHAIN_LIMIT])
     calls = [_delete(clinic_id, write) for write in deletes]
     calls.append(composed.call())
+    composed.learn(trips.trip(calls)[len(deletes)][0])
     for start in range(_CHAIN_LIMIT, len(audit), _CHAIN_LIMIT):
         more = _Composition(clinic_id)
         more.append(audit[start : start + _CHAIN_LIMIT])
-        calls.append(more.call())
-    answers = trips.trip(calls)
-    composed.learn(answers[len(deletes)][0])
+        trips.trip([more.call()])
 
 
 def _delete(clinic_id: str, write: DeleteRows) -> Call:
@@ -92,9 +91,9 @@ class _Composition:
         """Chain audit entries: the head moves on by all of them at once, the entries are computed from where it stood."""
         if not audit:
             return
-        froms = sorted({self._number(entry.number) for entry in audit if entry.number})
+        froms = self._taken(entry.number for entry in audit if entry.number)
         contents = [self._mark(f"\\x{content_of(self._clinic_id, entry).hex()}") + "::bytea" for entry in audit]
-        digits = [f" || {self._number(entry.number)}.value::text::bytea" if entry.number else "" for entry in audit]
+        digits = [f" || ({self._value(entry.number)})::text::bytea" if entry.number else "" for entry in audit]
 
         def links(start: str) -> list[str]:
             found = [start]
@@ -112,7 +111,7 @@ class _Composition:
         rows = []
         for place, entry in enumerate(audit):
             known = [self._scalar(_ENTRY, name, value) for name, value in entry_row(entry).items()]
-            number = f"{self._number(entry.number)}.value" if entry.number else "NULL::bigint"
+            number = self._value(entry.number) if entry.number else "NULL::bigint"
             places = [f"head.base + {place + 1}", *known, number, hashes[place], hashes[place + 1]]
             rows.append(f"SELECT {self.clinic}, {', '.join(places)} FROM {', '.join(['head', *froms])}")
         columns = ["clinic_id", "position", *entry_row(audit[0]), "number_value", "previous_hash", "hash"]
@@ -142,10 +141,9 @@ class _Composition:
         if _takes_numbers(rows[0].values()):
             assert len(rows) == 1, "each document has a number of its own, so its row is written alone"
             shown = [self._scalar(table, name, rows[0][name]) for name in names]
-            froms = ", ".join(
-                sorted({self._number(each.number) for each in rows[0].values() if isinstance(each, (NumberText, NumberValue))})
-            )
-            self._part(f"{into} SELECT {', '.join([self.clinic, *shown])} FROM {froms}{conflict}")
+            froms = self._taken(each.number for each in rows[0].values() if isinstance(each, (NumberText, NumberValue)))
+            source = f" FROM {', '.join(froms)}" if froms else ""
+            self._part(f"{into} SELECT {', '.join([self.clinic, *shown])}{source}{conflict}")
         else:
             source = self.arrays(table, names, rows)
             self._part(f"{into} SELECT {', '.join([self.clinic, *(f'u.{name}' for name in names)])} FROM {source}{conflict}")
@@ -182,7 +180,7 @@ class _Composition:
         assigned = [f"{name} = u.s_{name}" for name in plain] + [
             f"{name} = {self._scalar(table, name, value)}" for name, value in numbered.items()
         ]
-        froms = sorted({self._number(value.number) for value in numbered.values()})
+        froms = self._taken(value.number for value in numbered.values())
         conditions = [f"t.{name} = u.{name}" for name in keys] + [f"t.{name} IS NOT DISTINCT FROM u.e_{name}" for name in expects]
         self._update(table, ", ".join(assigned), ", ".join([source, *froms]), conditions, len(rows))
 
@@ -207,21 +205,29 @@ class _Composition:
         short = f"'short:{table}:' || {count} || '/' || {wanted}"
         self._guards.append(f"CAST(CASE WHEN {count} = {wanted} THEN '0' ELSE {short} END AS bigint)")
 
-    def _number(self, number: Number) -> str:
+    def _value(self, number: Number) -> str:
+        """Return the number's value as SQL: taken by this very statement, or by one that the unit has sent before."""
+        if number.value is not None:
+            return f"{self._mark(str(number.value))}::bigint"
         if number not in self._numbers:
             name = self._numbers[number] = f"n{len(self._numbers)}"
-            row = f"{self.clinic}, {self._mark(number.series)}::text, {self._mark(number.period)}::text, {self._mark(str(number.start_value))}::bigint"
+            start = f"{self._mark(str(number.start_value))}::bigint"
+            row = f"{self.clinic}, {self._mark(number.series)}::text, {self._mark(number.period)}::text, {start}"
             self._parts.append(
                 f"{name} AS (INSERT INTO number_counter AS c (clinic_id, series, period, latest_value) VALUES ({row}) "
                 "ON CONFLICT (clinic_id, series, period) DO UPDATE SET latest_value = c.latest_value + 1 RETURNING latest_value AS value)"
             )
-        return self._numbers[number]
+        return f"{self._numbers[number]}.value"
+
+    def _taken(self, numbers: Iterable[Number]) -> list[str]:
+        """Return the CTEs that take these numbers; none for those that were taken before."""
+        return sorted({self._value(number).removesuffix(".value") for number in numbers if number.value is None})
 
     def _scalar(self, table: Table, name: str, value: Any) -> str:
         if isinstance(value, NumberValue):
-            return f"{self._number(value.number)}.value"
+            return self._value(value.number)
         if isinstance(value, NumberText):
-            shown, number = f"{self._number(value.number)}.value::text", value.number
+            shown, number = f"({self._value(value.number)})::text", value.number
             padded = f"lpad({shown}, greatest({number.digits}, length({shown})), '0')"
             return f"{self._mark(number.prefix)}::text || {padded} || {self._mark(number.suffix)}::text"
         return f"{self._mark(_text(_encode(table, name, value)))}::{_types(table)[name]}"

@@ -123,7 +123,7 @@ def _append(driver: Any, clinic_id: str, audit: Sequence[AuditRow]) -> None:
     rows = []
     for entry in audit:
         previous = latest
-        number = entry.number.value if entry.number else None
+        number = _number(driver, clinic_id, NumberValue(entry.number)) if entry.number else None
         latest = chain.link(previous, content_of(clinic_id, entry), number)
         position += 1
         rows.append(entry_row(entry) | {"position": position, "number_value": number, "previous_hash": previous, "hash": latest})

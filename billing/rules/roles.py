@@ -86,7 +86,7 @@ ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         Role.AUDITOR: _READS_ALL | {"audit.verify", "doctor.run"},
         Role.ADMIN: _CLINICIAN
         | {"clinics.manage", "staff.manage", "providers.manage", "plugins.manage", "departments.manage", "series.manage"}
-        | {"audit.read", "doctor.run", "backups.make"},
+        | {"audit.read", "doctor.run"},
         Role.IMPORTER: _CLINICIAN
         | {"imports.run", "dates.backdate", "providers.manage", "prices.manage", "prices.override", "payments.take"},
         Role.OPERATOR: frozenset(permission.name for permission in PERMISSIONS),

@@ -138,8 +138,9 @@ def create_invoice(
         "note": check_text(note, "The note", longest=2000, empty=True),
         "source": check_source(source),
     }
-    tx.write(InsertRows(INVOICE, [row]), *content_rows(invoice_id, quotation, row["source"]))
+    # Plugins are asked first: what they need is read before anything is written, so that all is written at once.
     _act(tx, "on_invoice_created", invoice_id, quotation.patient, consultation_id, billed(quotation))
+    tx.write(InsertRows(INVOICE, [row]), *content_rows(invoice_id, quotation, row["source"]))
     made = _made(row, quotation, number)
     tx.audit("invoice.created", "invoice", invoice_id, number=number, total_minor=made.total_minor, items=len(quotation.items))
     tx.emit("invoice.created", invoice_id, total_minor=made.total_minor, patient_id=patient_id)
@@ -181,12 +182,12 @@ def edit_invoice(
     changed = amounts(quotation) | {"version": opened.row.version + 1}
     if note is not None:
         changed["note"] = check_text(note, "The note", longest=2000, empty=True)
+    _act(tx, "on_invoice_changed", invoice_id, quotation.patient, opened.row.consultation_id, billed(quotation))
     tx.write(
         *deletions(opened),
         ChangeRows(INVOICE, [ChangedRow({"id": invoice_id}, {"version": opened.row.version, "status": "draft"}, changed)]),
         *content_rows(invoice_id, quotation, opened.row.source),
     )
-    _act(tx, "on_invoice_changed", invoice_id, quotation.patient, opened.row.consultation_id, billed(quotation))
     made = _made({**opened.row._asdict(), **changed}, quotation, opened.row.number)
     tx.audit("invoice.changed", "invoice", invoice_id, total_minor=made.total_minor, items=len(quotation.items))
     tx.emit("invoice.changed", invoice_id, total_minor=made.total_minor)

@@ -21,6 +21,7 @@ from billing.rules.statuses import Action, InvoiceStatus, stored_status
 from billing.rules.tenders import BadPaymentAmount, Tender, Tendered, check_tenders
 from billing.services import invoice_steps
 from billing.services.acting import ask, write_plan
+from billing.services.inputs import check_line
 from billing.services.invoice_steps import Issue
 from billing.services.keys import Key
 from billing.services.numbering import next_number
@@ -116,9 +117,9 @@ def take_payment(
     payment_id = new_id()
     facts = payment_facts(tx, opened, payment_id, scope, tendered.applied_minor)
     parts = parts_of(tx, opened, settled, needs, found)
-    issue, issued = _issue_on_the_way(tx, opened)
     for part in parts:
         registry.of(tx).before_items_paid(part.plugin, facts_of_part(tx, part, facts, parsed), part.items, part.known)
+    issue, issued = _issue_on_the_way(tx, opened)
     plan = ask(
         parts,
         "on_items_paid",
@@ -143,6 +144,8 @@ def _decide(
     on_account = scope.kind is ScopeKind.ON_ACCOUNT
     if applied_minor is not None and not on_account:
         raise BadPaymentAmount("Only a payment on account names an amount: a department is paid whole.", applied_minor=applied_minor)
+    for tender in given:
+        check_line(tender.reference or "", "The reference", empty=True)
     tendered = check_tenders(
         given,
         due_minor=due_for(tx, opened, scope),

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Text, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from billing import registry
 from billing.errors import PluginViolation
-from billing.plugin import Base, Declaration, Department, Method, Need, Permission, PluginModel, hookimpl
+from billing.plugin import Declaration, Department, Method, Need, Permission, PluginModel, hookimpl
 from billing.registry import BadPluginSettings, UnknownPlugin
 from billing.registry.loading import GROUP
 from billing.services.clinics import set_plugin
@@ -85,18 +85,18 @@ class DeclaresRubbish:
         return {"departments": []}
 
 
-class BadTable(Base):
+class Elsewhere(DeclarativeBase):
+    """Tables that other tests must not meet."""
+
+
+class BadTable(Elsewhere):
     __tablename__ = "somebody_elses"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
 
 
-class LooseTable(Base):
+class LooseTable(Elsewhere):
     __tablename__ = "loose_table"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-
-
-for _made in (BadTable, LooseTable):  # not to be met by other tests
-    Base.metadata.remove(_made.__table__)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

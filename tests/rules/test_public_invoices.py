@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from billing.interfaces.cli.totals import totals as totals_command
+from billing.interfaces.cli.frame import Frame
 from billing.rules.cases import BadCaseFile, Case, read_cases
 from billing.rules.totals import AdjustmentWithoutLines, check_invoice_totals
 
@@ -87,7 +87,7 @@ def example(*path: str | int, put: object) -> list[object]:
 
 
 def run(folder: Path, content: object, *options: str) -> Result:
-    return CliRunner().invoke(totals_command, [str(write(folder, content)), *options])
+    return CliRunner().invoke(Frame(), ["totals", str(write(folder, content)), *options])
 
 
 def test_all_public_invoices_are_there(public_invoices: list[Case]) -> None:

@@ -47,7 +47,7 @@ dates.backdate        . . . . . x
 audit.read            . . x x x .
 audit.verify          . . . x . .
 doctor.run            . . x x x .
-backups.make          . . . . x .
+backups.make          . . . . . .
 """
 ROWS = [line.split() for line in MATRIX.strip().splitlines()]
 COLUMNS = [role for role in Role if role is not Role.OPERATOR]

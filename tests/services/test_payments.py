@@ -13,6 +13,7 @@ from billing.errors import BillingError
 from billing.model import AuditEntry, Consultation, Effect, Event, Invoice, Membership, new_id
 from billing.plugin import Method, Refused
 from billing.rules.settlement import Scope
+from billing.rules.tenders import Tender
 from billing.services import invoice_steps, payment_preview, payments, reading
 from billing.services.clinics import order_departments, set_plugin
 from billing.testing.shelf import Desk, Shelf
@@ -183,6 +184,15 @@ def test_key_of_a_failed_payment_can_be_used_again(world: World, bill: str) -> N
     assert _code(lambda: world.pay(bill, "cash 1", key="k")) == "underpaid"
 
     assert world.pay(bill, "cash 110", key="k").status == "paid"
+
+
+@pytest.mark.parametrize("reference", ["x" * 201, "a\0b", "two\nlines"])
+def test_unusable_reference_is_refused(reference: str, world: World, bill: str) -> None:
+    tender = Tender("transfer", 11000, reference)
+
+    assert (
+        _code(lambda: world.run(lambda tx: payments.take_payment(tx, invoice_id=bill, scope=Scope.all(), tenders=[tender]))) == "bad_text"
+    )
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\0b"])

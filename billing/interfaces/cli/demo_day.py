@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from billing.errors import BillingError, Refused
+from billing.errors import BillingError, Invalid, Refused
 from billing.interfaces.cli.console import Console
 from billing.money import Currency, format_amount
 from billing.rules.settlement import Scope
@@ -88,7 +88,7 @@ class Day:
                 actor=CASHIER,
                 clinic=self.console.clinic,
             )
-        except Refused as refusal:
+        except (Refused, Invalid) as refusal:
             self._tell_refusal(visit, scope, refusal)
             return False
         self._tell_taken(visit, taken, method)
