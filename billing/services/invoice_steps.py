@@ -7,7 +7,7 @@ from typing import Any
 
 from billing import registry
 from billing.changes.kernel import Plan
-from billing.errors import Invalid
+from billing.errors import Invalid, Refused
 from billing.facts import BilledItem
 from billing.model import Invoice, SourceClaim
 from billing.model.writes import ChangedRow, ChangeRows, DeleteRows, Number, NumberText, NumberValue
@@ -28,6 +28,12 @@ class BadDueDate(Invalid):
     """The due date lies before the issue date. Facts: `due_date`, `issue_date`."""
 
     code = "bad_due_date"
+
+
+class NumberedAlready(Refused):
+    """The draft has its number, so no other series can be named. Facts: `number`."""
+
+    code = "numbered_already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,14 @@ class Issue:
     number: Number | None
 
 
-def issue_invoice(tx: Transaction, *, invoice_id: str, due_date: date | None = None) -> InvoiceStep:
+def issue_invoice(tx: Transaction, *, invoice_id: str, due_date: date | None = None, series: str | None = None) -> InvoiceStep:
     """Issue a draft: from here on its items and amounts never change. Due after the clinic's days for payment unless a date is given.
 
-    Raises `InvoiceNotDraft`, `BadDueDate`, and what a department vetoes with.
+    `series` is for a draft that has no number yet. Raises `InvoiceNotDraft`, `BadDueDate`, `NumberedAlready`, and what a department vetoes with.
     """
     tx.require("invoices.issue")
     opened = open_invoice(tx, invoice_id, action=Action.ISSUE)
-    issue = prepare_issue(tx, opened, due_date=due_date)
+    issue = prepare_issue(tx, opened, due_date=due_date, series=series)
     made = ask_issue(tx, opened)
     status = stored_status(
         issued=True,
@@ -99,8 +105,10 @@ def cancel_invoice(tx: Transaction, *, invoice_id: str, reason: str) -> InvoiceS
     return InvoiceStep(invoice_id, "cancelled", opened.row.due_date, opened.row.number)
 
 
-def prepare_issue(tx: Transaction, opened: OpenInvoice, *, due_date: date | None = None) -> Issue:
-    """Return what issuing sets on the invoice's row, its status aside. Raises `BadDueDate`."""
+def prepare_issue(tx: Transaction, opened: OpenInvoice, *, due_date: date | None = None, series: str | None = None) -> Issue:
+    """Return what issuing sets on the invoice's row, its status aside. Raises `BadDueDate`, `NumberedAlready`."""
+    if series is not None and opened.row.number_value is not None:
+        raise NumberedAlready(f"This draft is {opened.row.number} already: a number is never changed.", number=opened.row.number)
     today = tx.business_date
     due = due_date or today + timedelta(days=tx.clinic.payment_days)
     if due < today:
@@ -116,7 +124,7 @@ def prepare_issue(tx: Transaction, opened: OpenInvoice, *, due_date: date | None
     columns["content_hash"] = invoice_content_hash(said, [row._asdict() for row in opened.items])
     number = None
     if opened.row.number_value is None:
-        number = next_number(tx, kind="invoice")
+        number = next_number(tx, kind="invoice", series=series)
         columns |= {
             "series": number.series,
             "number_period": number.period,

@@ -109,15 +109,17 @@ def create_invoice(
     note: str = "",
     source: str | None = None,
     expected_total_minor: int | None = None,
+    series: str | None = None,
     key: str | None = None,
 ) -> InvoiceMade:
     """Create a draft; with its number, unless the clinic numbers at issue. Items, prices and totals are the server's.
 
+    `series` is another than the clinic's standard one for invoices (a clinic that numbers at issue names it there).
     `source` (an encounter) and the items' sources are claimed: one live invoice each. `expected_total_minor`, where given, must be the total.
     Raises what `quote` raises, `TotalDiffers`, `SourceAlreadyBilled`, `KeyReused`, and what a plugin refuses with.
     """
     tx.require("invoices.create")
-    asked = Key(key, "invoice.create", _request(patient_id, items, adjustments, consultation_id, provider_id, note, source))
+    asked = Key(key, "invoice.create", _request(patient_id, items, adjustments, consultation_id, provider_id, note, source, series))
     calls = asked.claim(tx)
     if before := asked.answer_before(tx, tx.trip(*calls)[0] if calls else []):
         row = tx.row(_NUMBER, invoice_id=before["id"])
@@ -133,7 +135,7 @@ def create_invoice(
     )
     check_expected(tx, quotation, expected_total_minor)
     invoice_id = new_id()
-    number = next_number(tx, kind="invoice") if tx.clinic.policy.get("numbers_at", "creation") == "creation" else None
+    number = next_number(tx, kind="invoice", series=series) if tx.clinic.policy.get("numbers_at", "creation") == "creation" else None
     row = new_row(tx, invoice_id, quotation, number) | {
         "note": check_text(note, "The note", longest=2000, empty=True),
         "source": check_source(source),

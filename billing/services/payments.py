@@ -89,11 +89,13 @@ def take_payment(
     consultation_id: str | None = None,
     applied_minor: int | None = None,
     given: Mapping[str, Mapping[str, Any]] | None = None,
+    series: str | None = None,
     key: str | None = None,
 ) -> PaymentTaken:
     """Take a payment for departments, for ALL, or on account (`applied_minor`: how much; default the sum of the tenders).
 
-    All or nothing, departments included. Under a `key` the same request gives the same answer, however often it is sent.
+    `series` is another than the clinic's standard one for receipts. All or nothing, departments
+    included. Under a `key` the same request gives the same answer, however often it is sent.
     Lock order, kept by everything that takes money: idempotency key, invoice, items, departments' rows by table and id, then, last,
     number series and audit head.
     Raises `InvoiceAlreadyPaid`, `Underpaid`, `Overpaid`, `NothingToPay` and others of rules/, what a department refuses with, `PluginViolation`.
@@ -106,6 +108,7 @@ def take_payment(
         "scope": str(scope),
         "tenders": [asdict(each) for each in tenders],
         "applied_minor": applied_minor,
+        "series": series,
         "given": {name: dict(values) for name, values in (given or {}).items()},
     }
     asked = Key(key, "payment.take", request)
@@ -126,7 +129,7 @@ def take_payment(
         lambda part: registry.of(tx).on_items_paid(part.plugin, facts_of_part(tx, part, facts, parsed), part.items, part.known),
         effects_required=True,
     )
-    number = next_number(tx, kind="receipt")
+    number = next_number(tx, kind="receipt", series=series)
     taken = _taken(tx, opened, payment_id, scope, tendered, settled, number)
     _write(tx, opened, taken, tenders, settled, number, issue)
     if issue is not None and issued is not None:

@@ -365,3 +365,26 @@ def test_what_is_handed_on_to_a_department_unseen_needs_the_importers_permission
         world.run(lambda tx: invoices.create_invoice(tx, patient_id=patient, items=[forged]), actor="vera")
 
     assert caught.value.facts["permission"] == "imports.run"
+
+
+def test_invoice_and_receipt_may_come_from_other_series_each_gapless_on_its_own(world: World) -> None:
+    from billing.services.series import add_series
+
+    world.run(lambda tx: add_series(tx, series="house-calls", kind="invoice", format="HC-{number:04}", reset="never", start_value=100))
+    world.run(lambda tx: add_series(tx, series="till-2", kind="receipt", format="T2-{number:04}", reset="never"))
+
+    numbers = [world.invoice("PEN", series=series).number for series in ("house-calls", None, "house-calls")]
+    paid = world.pay(world.invoice("PEN").id, "cash 0.06", series="till-2")
+
+    assert [numbers[0], numbers[2], paid.receipt_number] == ["HC-0100", "HC-0101", "T2-0001"]
+    assert _code(lambda: world.invoice("PEN", series="till-2")) == "unknown_series"
+
+
+def test_series_can_be_named_at_issue_only_while_there_is_no_number(world: World) -> None:
+    made = world.invoice("PEN")
+
+    assert _code(lambda: world.run(lambda tx: invoice_steps.issue_invoice(tx, invoice_id=made.id, series="invoice"))) == "numbered_already"
+    world.run(lambda tx: update_clinic(tx, changes={"policy": {"numbers_at": "issue"}}))
+    draft = world.invoice("PEN")
+    step = world.run(lambda tx: invoice_steps.issue_invoice(tx, invoice_id=draft.id, series="invoice"))
+    assert str(step.number)[-5:] == "00002"

@@ -72,6 +72,7 @@ def whose_options(command: F) -> F:
 @content_options
 @click.option("--source", help="What it comes from (an encounter): billed at most once.")
 @click.option("--expected-total", metavar="AMOUNT", help="Refuse it unless this is the total.")
+@click.option("--series", help="A number series of invoices. [default: the clinic's standard one]")
 @click.option("--key", help="Idempotency key: the same request under it is done once.")
 @click.pass_obj
 def create(console: Console, /, **given: Any) -> None:
@@ -79,7 +80,7 @@ def create(console: Console, /, **given: Any) -> None:
     from billing.interfaces.cli import invoice_content
     from billing.services import invoices
 
-    content = invoice_content.read(given)
+    content = invoice_content.read(given).keyed()
     made, currency = console.run(lambda tx: (invoices.create_invoice(tx, **content.for_create(tx)), tx.clinic.currency))
     console.show(_made(made, currency))
 
@@ -150,12 +151,15 @@ def list_(console: Console, status: str | None, patient_id: str | None, limit: i
 @invoice.command()
 @click.argument("name", metavar="INVOICE")
 @click.option("--due-date", type=DAY, help="[default: after the clinic's days for payment]")
+@click.option("--series", help="A number series of invoices, for a draft without a number. [default: the clinic's standard one]")
 @click.pass_obj
-def issue(console: Console, name: str, due_date: date | None) -> None:
+def issue(console: Console, name: str, due_date: date | None, series: str | None) -> None:
     """Issue a draft: from here on it never changes."""
     from billing.services import invoice_steps, reading
 
-    step = console.run(lambda tx: invoice_steps.issue_invoice(tx, invoice_id=reading.find_invoice_id(tx, name), due_date=due_date))
+    step = console.run(
+        lambda tx: invoice_steps.issue_invoice(tx, invoice_id=reading.find_invoice_id(tx, name), due_date=due_date, series=series)
+    )
     console.show(_step(step))
 
 

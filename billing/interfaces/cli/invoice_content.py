@@ -69,7 +69,14 @@ class Content(_Closed):
     note: Text | None = None
     source: Text | None = None
     expected_total: Text | None = None
+    series: Text | None = None
     key: Text | None = None
+
+    def keyed(self) -> "Content":
+        """Return it with a key, of its own if none was given: if the connection breaks while it is booked, the second try finds the first."""
+        from billing.model import new_id
+
+        return self.model_copy(update={"key": self.key or f"cli-{new_id()}"})
 
     def for_preview(self, tx: "Transaction") -> dict[str, Any]:
         """Return the arguments of `preview_invoice`."""
@@ -86,12 +93,13 @@ class Content(_Closed):
     def for_create(self, tx: "Transaction") -> dict[str, Any]:
         """Return the arguments of `create_invoice`."""
         expected = None if self.expected_total is None else parse_amount(self.expected_total, tx.clinic.currency)
-        rest = {"note": self.note or "", "source": self.source, "expected_total_minor": expected, "key": self.key}
+        rest = {"note": self.note or "", "source": self.source, "expected_total_minor": expected}
+        rest |= {"series": self.series, "key": self.key}
         return self.for_preview(tx) | rest
 
     def for_edit(self, tx: "Transaction") -> dict[str, Any]:
         """Return the arguments of `edit_invoice`, the invoice and its version aside. Raises `BadOption` for what an edit can't change."""
-        for name in ("patient", "consultation", "provider", "source", "expected_total", "key"):
+        for name in ("patient", "consultation", "provider", "source", "expected_total", "series", "key"):
             if getattr(self, name) is not None:
                 raise BadOption(f"An edit can't change {name}: cancel the draft and create another one.", option=name, text="")
         return {"items": self._items(tx), "adjustments": self._adjustments(tx.clinic.currency), "note": self.note}

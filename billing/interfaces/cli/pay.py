@@ -29,14 +29,24 @@ ITEMS = ["department", "code", "description", "total"]
 @click.option("--transfer", multiple=True, metavar="AMOUNT[:REFERENCE]")
 @click.option("--tender", multiple=True, metavar="METHOD=AMOUNT[:REFERENCE]", help="By any method of the clinic.")
 @click.option("--amount", metavar="AMOUNT", help="On account: how much is taken of the tenders; the rest is change.")
+@click.option("--series", help="A number series of receipts. [default: the clinic's standard one]")
 @click.option("--key", help="Idempotency key: the same payment under it is taken once.")
 @click.option("--given", multiple=True, metavar="PLUGIN.FIELD=VALUE", help="What a department asks for, such as a witness.")
 @click.option("--dry-run", is_flag=True, help="Say what is due, who objects, and what each department would do.")
 @click.pass_obj
 def pay(
-    console: Console, /, invoice: str | None, consultation_id: str | None, scope: str, key: str | None, dry_run: bool, **money: Any
+    console: Console,
+    /,
+    invoice: str | None,
+    consultation_id: str | None,
+    scope: str,
+    series: str | None,
+    key: str | None,
+    dry_run: bool,
+    **money: Any,
 ) -> None:
     """Take a payment for INVOICE (number or id). All of it happens, with all departments, or nothing."""
+    from billing.model import new_id
     from billing.services import payment_preview, payments
 
     if (invoice is None) == (consultation_id is None):
@@ -57,9 +67,11 @@ def pay(
         return
     if not named:
         raise click.UsageError("Say how it is paid: --cash, --card, --transfer or --tender; --dry-run shows what is due.")
+    # A key of its own for every call: if the connection breaks while it is booked, the second try finds the first.
+    once = key or f"cli-{new_id()}"
     taken, currency = console.run(
         lambda tx: (
-            payments.take_payment(tx, **asked(tx), tenders=list(_tenders(named, tx.clinic.currency)), key=key),
+            payments.take_payment(tx, **asked(tx), tenders=list(_tenders(named, tx.clinic.currency)), series=series, key=once),
             tx.clinic.currency,
         )
     )
