@@ -303,3 +303,12 @@ def test_totals_of_something_else_are_an_error(billing: Billing, tmp_path: Path)
 
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("quantity", ["-3", "1e9", "NaN", "inf", "1,5", "0.0001", "+2", "99999999999999999999"])
+def test_wrong_quantity_is_refused_as_one_and_nothing_is_stored(quantity: str, billing: Billing, patient: str, asked: Asked) -> None:
+    result = billing("invoice", "create", "--patient", patient, "--item", f"VISIT:{quantity}")
+
+    assert result.exit_code == 2
+    assert "quantity" in result.stderr
+    assert asked("invoice", "list") == []

@@ -21,7 +21,8 @@ Text = Annotated[str, StringConstraints(strict=True)]
 """A JSON text. Amounts and quantities are texts too ("2.50"): a JSON number would have passed through a float."""
 
 _FREE_TEXT = re.compile(r"([^:]+):(.+?):([0-9]+(?:\.[0-9]+)?)(?::([A-Za-z]{1,2}(?::[0-9.]+)?|[0-9.]+))?", re.DOTALL)
-_COUNTED = re.compile(r"(.+):([0-9]+(?:\.[0-9]+)?)")
+_COUNTED = re.compile(r"(.+):([-+]?[0-9.,]+(?:e[-+]?[0-9]+)?|nan|[-+]?inf(?:inity)?)", re.IGNORECASE)
+"""What stands behind the last colon and looks like a number is meant as a quantity, a wrong one too: it is refused as such."""
 
 
 class _Closed(BaseModel):
