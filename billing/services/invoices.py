@@ -179,6 +179,7 @@ def edit_invoice(
         provider_id=opened.row.provider_id,
         rounding=opened.row.rounding,
         prices_include_tax=opened.row.prices_include_tax,
+        kept_providers=frozenset(each for each in (opened.row.provider_id, *(row.provider_id for row in opened.items)) if each),
         hold=True,
     )
     changed = amounts(quotation) | {"version": opened.row.version + 1}

@@ -60,7 +60,9 @@ _PATIENT = Query(
 )
 _SERVICES = Query(select(*Service.__table__.columns).where(Service.clinic_id == CLINIC, Service.code.op("IN")(texts("codes"))))
 _PROVIDERS = Query(
-    select(Membership.id).where(Membership.clinic_id == CLINIC, Membership.provider, Membership.id.op("IN")(ids("providers")))
+    select(Membership.id, Membership.active).where(
+        Membership.clinic_id == CLINIC, Membership.provider, Membership.id.op("IN")(ids("providers"))
+    )
 )
 _consultation = select(Consultation.id, Consultation.patient_id, Consultation.provider_id, Consultation.kind, Consultation.status).where(
     Consultation.clinic_id == CLINIC, Consultation.id == bindparam("consultation_id", type_=IdType())
@@ -80,10 +82,12 @@ def quote(
     provider_id: str | None = None,
     rounding: str | None = None,
     prices_include_tax: bool | None = None,
+    kept_providers: frozenset[str] = frozenset(),
     hold: bool = False,
 ) -> Quotation:
     """Price the items and compute all totals, as the clinic rounds (or as given, for a draft that was made before a change of policy).
 
+    `kept_providers` stand on the draft already, so they may have left meanwhile.
     With `hold` (an invoice is being written) the consultation stays as it is until the unit ends.
 
     Raises what is wrong with an item, naming its position, and what a plugin refuses with.
@@ -100,7 +104,7 @@ def quote(
     )
     if not patients:
         raise UnknownPatient(f"There is no patient {patient_id!r} in this clinic.", patient=patient_id)
-    if missing := sorted(set(named) - {row.id for row in providers}):
+    if missing := sorted(set(named) - {row.id for row in providers if row.active or row.id in kept_providers}):
         raise UnknownProvider(f"There is no provider {missing[0]!r} in this clinic.", provider=missing[0])
     patient = PatientFacts(*patients[0])
     visit = _visit(consultations, consultation_id, patient)

@@ -388,3 +388,14 @@ def test_series_can_be_named_at_issue_only_while_there_is_no_number(world: World
     draft = world.invoice("PEN")
     step = world.run(lambda tx: invoice_steps.issue_invoice(tx, invoice_id=draft.id, series="invoice"))
     assert str(step.number)[-5:] == "00002"
+
+
+def test_provider_who_has_left_is_not_billed_for_but_stays_on_drafts(world: World) -> None:
+    from billing.services.staff import add_provider, deactivate_membership
+
+    provider = world.run(lambda tx: add_provider(tx, name="Dr. Gone")).id
+    draft = world.invoice("VIS", provider_id=provider)
+    world.run(lambda tx: deactivate_membership(tx, member=provider))
+
+    assert _code(lambda: world.invoice("VIS", provider_id=provider)) == "unknown_provider"
+    assert world.run(lambda tx: invoices.edit_invoice(tx, invoice_id=draft.id, note="still hers")).version == 2
