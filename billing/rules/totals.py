@@ -242,11 +242,13 @@ def _share_adjustment(adjustment_minor: int, nets: list[int]) -> list[int]:
     """Share a group's document adjustment out to its lines in proportion to their nets.
 
     Credits among the lines count by their size: with signed weights a group that sums to nearly nothing would give shares without bound.
-    Equal remainders favour the larger line, only then the first one, so the order of lines can't change what is taxed at which amount.
+    Equal remainders favour the larger line, then the one of the adjustment's own sign, only then the first one: so neither the order of
+    lines nor crediting all of them can change what is taxed at which amount.
     """
     if adjustment_minor == 0 or not nets:
         return [0] * len(nets)
-    by_net = sorted(range(len(nets)), key=lambda index: -nets[index])
+    sign = 1 if adjustment_minor > 0 else -1
+    by_net = sorted(range(len(nets)), key=lambda index: (-abs(nets[index]), -sign * nets[index]))
     shares = [0] * len(nets)
     for index, share in zip(by_net, allocate(adjustment_minor, [abs(nets[index]) for index in by_net]), strict=True):
         shares[index] = share

@@ -281,3 +281,17 @@ def test_amount_beyond_the_bound_is_refused_though_the_total_is_within(charged: 
 def test_tax_that_lifts_the_total_beyond_the_bound_is_refused() -> None:
     with pytest.raises(AmountOutOfBounds):
         compute_totals([line("900000000000.00")])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_crediting_everything_mirrors_it_where_two_shares_of_a_discount_have_equal_remainders(order: tuple[int, int]) -> None:
+    tax = TaxGroup("L", 10_000)
+    both = [Line(121_381, 451, tax), Line(13_000, 150_000, tax)]
+    lines = [both[place] for place in order]
+    credited_lines = [Line(-line.quantity_milli, line.unit_price_e4, tax) for line in lines]
+
+    billed = compute_totals(lines, [Adjustment(False, 1340, tax)], rounding=Rounding.LINE, prices_include_tax=True)
+    credited = compute_totals(credited_lines, [Adjustment(True, 1340, tax)], rounding=Rounding.LINE, prices_include_tax=True)
+
+    assert [(row.taxable_minor, row.tax_minor) for row in credited.taxes] == [(-row.taxable_minor, -row.tax_minor) for row in billed.taxes]
+    assert [part.total_minor for part in credited.lines] == [-part.total_minor for part in billed.lines]
