@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, tuple_
+from sqlalchemy import Select, bindparam, select, tuple_
 
 from billing.errors import Invalid
 from billing.model import CLINIC, Invoice, Payment
@@ -148,19 +148,6 @@ def list_payments(tx: Transaction, *, invoice_id: str | None = None, limit: int 
         statement = statement.where(tuple_(Payment.taken_at, Payment.id) < tuple_(*_place(after.taken_at, after.id)))
     page = statement.order_by(Payment.taken_at.desc(), Payment.id.desc()).limit(min(limit, MOST_ROWS))
     return [PaymentRow(*row) for row in tx.session.execute(page, {"clinic_id": tx.clinic_id})]
-
-
-def every_payment(tx: Transaction) -> Iterator[PaymentRow]:
-    """Yield all payments, latest first, a page at a time."""
-    page = list_payments(tx, limit=MOST_ROWS)
-    while page:
-        yield from page
-        page = list_payments(tx, limit=MOST_ROWS, after=page[-1])
-
-
-def count_invoices(tx: Transaction) -> int:
-    """Return how many invoices the clinic has: for progress bars."""
-    return tx.session.scalar(select(func.count()).select_from(Invoice).where(Invoice.clinic_id == CLINIC), {"clinic_id": tx.clinic_id}) or 0
 
 
 def _place(at: datetime, row_id: str) -> tuple[Any, Any]:

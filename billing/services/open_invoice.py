@@ -1,6 +1,5 @@
 """The invoice as a unit works on it: locked, with its items and its patient, read behind the lock."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +132,3 @@ def invoice_facts(tx: Transaction, *, invoice_id: str, patient: PatientFacts, co
         actor_id=tx.actor.id,
         consultation_id=consultation_id,
     )
-
-
-def as_mapping(row: Row) -> Mapping[str, Any]:
-    """Return a row's columns by name."""
-    return row._asdict()  # type: ignore[no-any-return]
