@@ -11,6 +11,12 @@ LONGEST_NAME = 50
 """A cluster appends the shard's number to the names of constraints, and cuts what is too long."""
 
 
+def core_tables() -> list[Table]:
+    """Return the core's own tables: those of plugins are checked with their plugin, so that a bad one stops no other."""
+    own = [mapper.local_table for mapper in Base.registry.mappers if mapper.class_.__module__.startswith("billing.model.")]
+    return [table for table in own if isinstance(table, Table)]
+
+
 def schema_problems(tables: Iterable[Table] | None = None) -> list[str]:
     """Return what is wrong with tables (all that are known, if none are named), one sentence each."""
     classes = {mapper.local_table: getattr(mapper.class_, "table_class", None) for mapper in Base.registry.mappers}

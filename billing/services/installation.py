@@ -2,11 +2,19 @@
 
 from billing import registry
 from billing.database import Database
+from billing.errors import Misconfigured
+from billing.model.lint import core_tables, schema_problems
 from billing.registry import Registry
 from billing.settings import Settings, read_settings
 
 ALARM_AFTER_BUDGETS = 5
 """A hook that takes longer than its budget fails the payment; after this many budgets a command does not wait for it any longer."""
+
+
+class BadSchema(Misconfigured):
+    """A table of the core breaks the rules that all tables keep: a fault of this version. Facts: `problems`."""
+
+    code = "bad_schema"
 
 
 def load_plugins(settings: Settings, *, alarm: bool = False) -> Registry:
@@ -23,7 +31,12 @@ def load_plugins(settings: Settings, *, alarm: bool = False) -> Registry:
 
 
 def open_database(url: str | None = None, *, plugins: Registry | None = None, settings: Settings | None = None) -> Database:
-    """Return the boundary on a database: the settings' one with the settings' plugins, unless others are given. Raises `BadDatabaseUrl`."""
+    """Return the boundary on a database: the settings' one with the settings' plugins, unless others are given.
+
+    Raises `BadDatabaseUrl`, and `BadSchema` if a table of the core breaks the rules that all tables keep.
+    """
+    if problems := schema_problems(core_tables()):
+        raise BadSchema(f"The tables can't be used as they are: {problems[0]}.", problems=problems)
     chosen = settings or read_settings()
     acting = plugins or load_plugins(chosen)
     names = [plugin.name for plugin in acting.plugins]

@@ -206,3 +206,12 @@ def test_query_with_a_limit_works_on_both_databases(world: World) -> None:
     query = Query(select(Patient.id).where(Patient.clinic_id == CLINIC).order_by(Patient.id).limit(2))
 
     assert len(world.read(lambda tx: tx.rows(query))) == 2
+
+
+def test_bad_table_of_the_core_stops_the_start(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from billing.services.installation import BadSchema, open_database
+
+    monkeypatch.setattr(Patient, "table_class", None, raising=False)
+
+    with pytest.raises(BadSchema, match="patient is registered neither"):
+        open_database(sqlite_url, plugins=SHIPPED)
