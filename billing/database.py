@@ -3,42 +3,43 @@
 A unit of work is a function of `tx`. `run` calls it, commits, and on a serialization failure or deadlock runs it again from the start: that is
 why it is a function and not a `with` block. The connection is the boundary and the session joins it, so that a unit which swallows a database
 error, or commits on its own, is found out before the commit.
+
+BEGIN travels with the unit's first statements and COMMIT with its write, so a payment is two round trips (docs/map.md). The clinic's facts are
+kept between units; each unit's first trip asks whether they still hold, and a unit that began with old ones is undone and run again.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import StatementError
 
 from billing import clock
 from billing.changes import postgresql, sqlite
 from billing.changes.failures import RETRYABLE, explain, is_database_error, outcome_unknown, sqlstate
-from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, PluginViolation
+from billing.engine import BEGIN, open_engine
+from billing.errors import BillingError, Conflict, Forbidden, PluginViolation
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
 from billing.transaction import NOBODY, Transaction
-from billing.transaction.context import Permissions, read_actor, read_clinic_id, read_context
-from billing.transaction.session import UnitSession, own_end
-from billing.trips import PostgresTrips, SQLiteTrips, Trips
+from billing.transaction.context import Context, Permissions, context_calls, context_from, read_actor, read_clinic_id, scope_call, still_holds
+from billing.transaction.session import UnitSession
+from billing.trips import Call, OpeningTrips, Prepared, Row, SQLiteTrips, Trips
 
 T = TypeVar("T")
 
 ATTEMPTS = 4
 """Once, and three more times after a serialization failure, a deadlock, or a commit of unknown outcome under an idempotency key."""
 
-_ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START"})
+_ACTIVE, _INTRANS, _INERROR = 1, 2, 3
+"""What libpq says of a connection's transaction; its enumeration comes with the driver, which SQLite's users need not have."""
 
+_COMMIT: Call = (Prepared("COMMIT"), ())
 
-class BadDatabaseUrl(Misconfigured):
-    """The database's address can't be used. Facts: `reason`."""
-
-    code = "bad_database_url"
+Mode = Literal["read", "write"]
 
 
 class OutcomeUnknown(Conflict):
@@ -53,12 +54,13 @@ class Database:
     def __init__(
         self, url: str, *, plugins: object, permissions: Permissions, names: Sequence[str] = (), settings: Settings | None = None
     ) -> None:
-        self._settings = settings or Settings()
-        self.engine = open_engine(url, self._settings)
-        self._plugins = plugins
-        self._permissions = permissions
-        self._names = frozenset(names)
-        self._clinic_ids: dict[str, str] = {}
+        self.settings = settings or Settings()
+        self.engine = open_engine(url, self.settings)
+        self.plugins = plugins
+        self.permissions = permissions
+        self.names = frozenset(names)
+        self.contexts: dict[tuple[str, str], Context] = {}
+        self.clinic_ids: dict[str, str] = {}
 
     @property
     def dialect(self) -> str:
@@ -84,13 +86,16 @@ class Database:
 
     def read(self, unit: Callable[[Transaction], T], *, actor: str, clinic: str | None = None, at: datetime | None = None) -> T:
         """Run a unit that only reads: it sees one moment, takes no lock, and nothing of it is stored."""
-        try:
-            return self._once(unit, clinic, actor, at, mode="read")
-        except Forbidden as refusal:
-            self._record_refusal(clinic, actor, refusal)
-            raise
-        except _Again as again:
-            raise again.error from again.__cause__
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._once(unit, clinic, actor, at, mode="read")
+            except _Again as again:
+                if attempt == ATTEMPTS:
+                    raise again.error from again.__cause__
+            except Forbidden as refusal:
+                self._record_refusal(clinic, actor, refusal)
+                raise
+        raise AssertionError("unreachable")
 
     def set_up(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit that makes the first person who can act: nobody acts yet, and no clinic exists."""
@@ -100,94 +105,20 @@ class Database:
         """Close the pooled connections."""
         self.engine.dispose()
 
+    def forget(self, clinic: str | None, actor: str | None) -> None:
+        """Read the clinic's facts anew for the next unit of this clinic and actor."""
+        self.contexts.pop((str(clinic), str(actor)), None)
+
     def _once(
-        self,
-        unit: Callable[[Transaction], T],
-        clinic: str | None,
-        actor: str | None,
-        at: datetime | None,
-        *,
-        mode: Literal["read", "write"],
+        self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None, *, mode: Mode
     ) -> T:
-        with self._connect(mode) as connection:
-            transaction = connection.begin()
-            try:
-                tx = self._open(connection, clinic, actor, at)
-                result = unit(tx)
-                if mode == "read":
-                    transaction.rollback()
-                    return result
-                tx.flush()
-                self._check_boundary(connection, transaction)
-            except BaseException as error:
-                _roll_back(transaction)
-                raise self._explained(error) from error
-            self._commit(transaction, tx)
-            return result
-
-    def _connect(self, mode: str) -> Connection:
         try:
-            return self.engine.connect().execution_options(**_options(self.engine, mode))
-        except Exception as error:
-            raise explain(error) from error
-
-    def _open(self, connection: Connection, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
-        driver = connection.connection.driver_connection
-        trips: Trips = PostgresTrips(driver) if self.dialect == "postgresql" else SQLiteTrips(driver)
-        session = UnitSession(bind=connection, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
-        facts, who = None, NOBODY
-        if actor is None:
-            pass
-        elif clinic is None:
-            who = read_actor(trips, actor, self._permissions)
-        else:
-            if clinic not in self._clinic_ids:
-                self._clinic_ids[clinic] = read_clinic_id(trips, clinic)
-            facts, who = read_context(trips, clinic_id=self._clinic_ids[clinic], code=clinic, login=actor, permissions=self._permissions)
-            session.info["clinic_id"] = facts.id
-
-        def carry_out(writes: Sequence[Write], audit: Sequence[AuditRow]) -> None:
-            if self.dialect == "sqlite":
-                sqlite.carry_out(driver, tx.clinic_id, writes, audit, self._names)
-            else:
-                postgresql.carry_out(trips, tx.clinic_id, writes, audit)
-
-        now = clock.now()
-        tx = Transaction(session=session, trips=trips, carry_out=carry_out, clinic=facts, actor=who, at=at or now, plugins=self._plugins)
-        if at is not None and at != now:
-            tx.require("dates.backdate")
-        return tx
-
-    def _check_boundary(self, connection: Connection, transaction: Any) -> None:
-        driver: Any = connection.connection.driver_connection
-        on_sqlite = isinstance(driver, sqlite3.Connection)
-        alive = driver.in_transaction if on_sqlite else driver.info.transaction_status.name == "INTRANS"
-        if not (alive and transaction.is_active and connection.get_transaction() is transaction):
-            raise PluginViolation(
-                "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"
-            )
-
-    def _commit(self, transaction: Any, tx: Transaction) -> None:
-        try:
-            transaction.commit()
-        except BaseException as error:
-            _roll_back(transaction)
-            if not is_database_error(error):
-                raise
-            if not outcome_unknown(error):
-                raise self._explained(error) from error
-            unknown = OutcomeUnknown("The connection broke while this was being booked: look whether it is there before you repeat it.")
-            # Under an idempotency key the unit may run again: if the first try has landed, it finds its own answer.
-            raise (_Again(unknown) if tx.repeatable else unknown) from error
-
-    def _explained(self, error: BaseException) -> BaseException:
-        if isinstance(error, StatementError) and isinstance(error.orig, BillingError):
-            return error.orig  # raised while a value was prepared; SQLAlchemy has wrapped it
-        if isinstance(error, BillingError) or not is_database_error(error):
-            return error
-        if sqlstate(error) in RETRYABLE:
-            return _Again(explain(error, plugins=self._names))
-        return explain(error, plugins=self._names)
+            with _Unit(self, mode) as work:
+                return work.carry(unit, clinic, actor, at)
+        except _Stale:
+            self.forget(clinic, actor)
+        with _Unit(self, mode) as work:  # what has been read by the unit itself can't be old
+            return work.carry(unit, clinic, actor, at)
 
     def _record_refusal(self, clinic: str | None, actor: str, refusal: Forbidden) -> None:
         if clinic is None:
@@ -199,13 +130,186 @@ class Database:
             )
 
 
+class _Unit:
+    """One unit of work on one connection: from the first trip to the end of its transaction."""
+
+    def __init__(self, database: Database, mode: Mode) -> None:
+        self._database = database
+        self._mode = mode
+        self._trips: OpeningTrips | None = None
+        self._joined: Connection | None = None
+
+    def __enter__(self) -> "_Unit":
+        try:
+            self._pooled = self._database.engine.raw_connection()
+        except Exception as error:
+            raise explain(error) from error
+        self._driver: Any = self._pooled.driver_connection
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # On a broken connection there is nothing left to roll back, and the error of the unit is the one to tell.
+        with suppress(Exception):
+            if self._in_transaction():
+                self._driver.rollback()
+        if self._pooled.is_valid and (self._in_transaction() or self._lost()):
+            self._pooled.invalidate()
+        if self._joined is not None:
+            with suppress(Exception):
+                self._joined.close()
+        self._pooled.close()
+
+    def carry(self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None) -> T:
+        """Run the unit in a transaction and end it."""
+        try:
+            tx = self._begin(clinic, actor, at)
+            result = unit(tx)
+            self._open()
+            if self._mode == "read":
+                return result
+            tx.flush_session()
+            self._check_boundary()
+        except _Stale:
+            raise
+        except BaseException as error:
+            if isinstance(error, BillingError) and self._trips is not None:
+                self._open()  # refused by facts that may be old
+            raise self._explained(error) from error
+        self._commit(tx)
+        return result
+
+    def _begin(self, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
+        carrier = self._carrier()
+        begin = (Prepared(BEGIN[carrier.dialect, self._mode]), ())
+        facts, who = None, NOBODY
+        if actor is None or clinic is None:
+            self._trips = OpeningTrips(carrier, [begin], _nothing)
+            who = NOBODY if actor is None else read_actor(self._trips, actor, self._database.permissions)
+        else:
+            context = self._begin_in_clinic(carrier, begin, clinic, actor)
+            facts, who = context.clinic, context.actor
+        now = clock.now()
+        tx = self._tx = Transaction(
+            open_session=self._open_session,
+            carry_out=self._carry_out,
+            dialect=carrier.dialect,
+            clinic=facts,
+            actor=who,
+            at=at or now,
+            plugins=self._database.plugins,
+        )
+        if at is not None and at != now:
+            tx.require("dates.backdate")
+        return tx
+
+    def _begin_in_clinic(self, carrier: Trips, begin: Call, clinic: str, actor: str) -> Context:
+        database = self._database
+        if clinic not in database.clinic_ids:
+            database.clinic_ids[clinic] = read_clinic_id(carrier, clinic)
+        clinic_id = database.clinic_ids[clinic]
+        kept = database.contexts.get((clinic, actor))
+        read: list[Context] = []
+
+        def opened(rows: list[list[Row]]) -> None:
+            if kept is None:
+                read.append(context_from(rows[len(scope) + 1 :], clinic, actor, database.permissions))
+            elif not still_holds(kept, rows[-1]):
+                raise _Stale
+
+        scope = [scope_call(clinic_id)] if carrier.dialect == "postgresql" else []
+        opening = [begin, *scope, *context_calls(carrier.dialect, clinic_id, actor, whole=kept is None)]
+        self._trips = OpeningTrips(carrier, opening, opened)
+        if kept is not None:
+            return kept
+        self._open()
+        database.contexts[clinic, actor] = read[0]
+        return read[0]
+
+    def _carrier(self) -> Trips:
+        if self._database.dialect == "sqlite":
+            return SQLiteTrips(self._driver)
+        from billing.trips.direct import DirectTrips
+        from billing.trips.pipeline import PipelineTrips
+
+        if self._database.settings.carrier == "pipeline":
+            return PipelineTrips(self._driver)
+        return DirectTrips(self._driver, self._pooled.info.setdefault("prepared", {}))
+
+    def _open(self) -> None:
+        """Begin, if nothing has been sent yet: what the unit decided by the kept facts counts only if they still hold."""
+        assert self._trips is not None, "a unit opens what it has begun"
+        self._trips.trip(())
+
+    def _open_session(self) -> UnitSession:
+        self._open()
+        self._joined = Connection(self._database.engine, self._pooled).execution_options(billing_mode="unit")
+        self._begun = self._joined.begin()
+        return UnitSession(bind=self._joined, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
+
+    def _carry_out(self, writes: Sequence[Write], audit: Sequence[AuditRow], calls: Sequence[Call]) -> list[list[Row]]:
+        assert self._trips is not None, "a unit sends after it has begun"
+        if not (writes or audit):
+            return self._trips.trip(calls)
+        if self._database.dialect == "postgresql":
+            return postgresql.carry_out(self._trips, self._tx.clinic_id, writes, audit, calls)
+        self._open()
+        sqlite.carry_out(self._driver, self._tx.clinic_id, writes, audit, self._database.names)
+        return self._trips.trip(calls)
+
+    def _in_transaction(self) -> bool:
+        if isinstance(self._driver, sqlite3.Connection):
+            return self._driver.in_transaction
+        return self._driver.pgconn.transaction_status in {_ACTIVE, _INTRANS, _INERROR}
+
+    def _lost(self) -> bool:
+        return not isinstance(self._driver, sqlite3.Connection) and self._driver.closed
+
+    def _check_boundary(self) -> None:
+        alive = self._driver.in_transaction if self._database.dialect == "sqlite" else self._driver.pgconn.transaction_status == _INTRANS
+        if self._joined is not None:
+            joined = self._joined.get_transaction()
+            alive = alive and joined is not None and joined.is_active and joined is self._begun
+        if not alive:
+            raise PluginViolation(
+                "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"
+            )
+
+    def _commit(self, tx: Transaction) -> None:
+        try:
+            tx.end([_COMMIT])
+        except BaseException as error:
+            if not is_database_error(error):
+                raise
+            # Refused before COMMIT was reached: the transaction stands, in error, and is rolled back.
+            if self._in_transaction() or not outcome_unknown(error):
+                raise self._explained(error) from error
+            unknown = OutcomeUnknown("The connection broke while this was being booked: look whether it is there before you repeat it.")
+            # Under an idempotency key the unit may run again: if the first try has landed, it finds its own answer.
+            raise (_Again(unknown) if tx.repeatable else unknown) from error
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, StatementError) and isinstance(error.orig, BillingError):
+            return error.orig  # raised while a value was prepared; SQLAlchemy has wrapped it
+        if isinstance(error, BillingError) or not is_database_error(error):
+            return error
+        explained = explain(error, plugins=self._database.names)
+        if self._lost() and not (self._trips and self._trips.begun):
+            self._database.dispose()  # the server has been restarted: what waits in the pool is as dead as this
+            return _Again(explained)
+        return _Again(explained) if sqlstate(error) in RETRYABLE else explained
+
+
+def _nothing(rows: list[list[Row]]) -> None:
+    del rows
+
+
 @contextmanager
 def over_all_clinics(engine: Engine, *, writing: bool) -> Iterator[Connection]:
     """Open the one kind of transaction that is no unit of a clinic: migrations, backup and restore. Committed at the end of the block.
 
     One that only reads sees one moment and takes no write lock. Database errors come as the driver raised them.
     """
-    with engine.connect().execution_options(**_options(engine, "write" if writing else "read")) as connection, connection.begin():
+    with engine.connect().execution_options(billing_mode="write" if writing else "read") as connection, connection.begin():
         yield connection
 
 
@@ -217,84 +321,5 @@ class _Again(Exception):
         self.error = error
 
 
-def _options(engine: Engine, mode: str) -> dict[str, Any]:
-    # A reading transaction sees one moment in all of its statements, and can't write by mistake.
-    if mode == "read" and engine.dialect.name == "postgresql":
-        return {"billing_mode": mode, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    return {"billing_mode": mode}
-
-
-def _roll_back(transaction: Any) -> None:
-    # A failed flush has rolled back already; on a broken connection there is nothing left to roll back, and the first error is the one to tell.
-    if transaction.is_active:
-        with suppress(Exception):
-            transaction.rollback()
-
-
-def open_engine(url: str, settings: Settings) -> Engine:
-    """Return an engine with what money needs set on every connection. Raises `BadDatabaseUrl`."""
-    address = _parse_url(url)
-    if address.get_backend_name() == "sqlite":
-        engine = create_engine(address, connect_args={"timeout": settings.lock_timeout_seconds, "isolation_level": None})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        engine = create_engine(address, pool_pre_ping=True, connect_args={"options": _timeouts(settings), "prepare_threshold": None})
-    event.listen(engine, "before_cursor_execute", _refuse_ends)
-    return engine
-
-
-def _parse_url(url: str) -> URL:
-    example = "sqlite:////var/lib/clinic/billing.sqlite3 or postgresql://user@host/billing"
-    try:
-        address = make_url(url)
-        backend = address.get_backend_name()
-        address.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ValueError, ImportError) as error:
-        raise BadDatabaseUrl(
-            f"The database's address can't be read ({type(error).__name__}): write it like {example}.", reason=str(error)
-        ) from None
-    if backend not in {"sqlite", "postgresql"}:
-        raise BadDatabaseUrl(f"{backend} is not supported: use {example}.", reason=backend)
-    if backend == "sqlite":
-        if not address.database or address.database == ":memory:":
-            raise BadDatabaseUrl(f"A database in memory forgets all when the command ends: use {example}.", reason="memory")
-        _make_folder(Path(address.database))
-    return address
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadDatabaseUrl(
-            f"The folder of the database file can't be made ({error.strerror}): choose another one.", reason=str(error)
-        ) from None
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails at once when another writes in between; IMMEDIATE waits its turn.
-    writes = connection.get_execution_options().get("billing_mode", "write") == "write"
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _timeouts(settings: Settings) -> str:
-    limits = {
-        "lock_timeout": settings.lock_timeout_seconds,
-        "statement_timeout": settings.statement_timeout_seconds,
-        "idle_in_transaction_session_timeout": settings.idle_timeout_seconds,
-    }
-    return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items()) + " -c timezone=UTC"
-
-
-def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:
-    del connection, cursor, rest_of_event
-    word, _, rest = statement.lstrip().partition(" ")
-    if word.rstrip(";").upper() in _ENDS and not rest.lstrip().upper().startswith("TO"):
-        raise own_end(word.upper())
+class _Stale(Exception):
+    """The unit began with facts about its clinic, or about who acts, that do not hold any more."""

@@ -31,6 +31,10 @@ def _flag(description: str) -> Any:
     return field(default=False, metadata={"description": description, "example": "1"})
 
 
+def _choice(default: str, description: str, *, choices: tuple[str, ...]) -> Any:
+    return field(default=default, metadata={"description": description, "example": choices[-1], "choices": choices})
+
+
 def _seconds(default: float, description: str, *, most: int) -> Any:
     return field(default=default, metadata={"description": description, "example": str(default), "most": most})
 
@@ -51,6 +55,11 @@ class Settings:
     lock_timeout_seconds: float = _seconds(5.0, "How long a unit waits for a row that another holds.", most=600)
     statement_timeout_seconds: float = _seconds(30.0, "PostgreSQL ends a statement that runs longer.", most=86_400)
     idle_timeout_seconds: float = _seconds(15.0, "PostgreSQL ends a unit that holds locks and does nothing.", most=3600)
+    carrier: str = _choice(
+        "direct",
+        "How statements travel to PostgreSQL: `direct` (prepared, quickest) or `pipeline` (nothing prepared, for a pooler of transactions).",
+        choices=("direct", "pipeline"),
+    )
 
     @property
     def plugin_names(self) -> list[str] | None:
@@ -81,6 +90,8 @@ def _read(setting: Field[Any], text: str) -> Any:
             return _read_flag(text)
         if isinstance(setting.default, float):
             return _read_seconds(text, most=setting.metadata["most"])
+        if "choices" in setting.metadata:
+            return _read_choice(text, setting.metadata["choices"])
         return _read_text(text, empty=setting.metadata["empty"])
     except ValueError as error:
         variable = PREFIX + setting.name.upper()
@@ -91,6 +102,12 @@ def _read(setting: Field[Any], text: str) -> Any:
 def _read_text(text: str, *, empty: bool) -> str:
     if not text and not empty:
         raise ValueError("it is empty")
+    return text
+
+
+def _read_choice(text: str, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ValueError(f"{text[:40]!r} is none of {', '.join(choices)}")
     return text
 
 

@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKeyConstraint, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.model.base import Base, ClinicRow, TableClass, check
-from billing.model.types import Flag, Id, IdType, Instant, Json, Name, Whole
+from billing.model.types import Flag, Id, IdType, Instant, Json, Name, Whole, new_id
 
 
 class ClinicCode(Base):
@@ -39,6 +39,8 @@ class Clinic(Base):
     prices_include_tax: Mapped[Flag]
     payment_days: Mapped[Whole]
     policy: Mapped[Json]
+    revision: Mapped[Id] = mapped_column(IdType, default=new_id)
+    """Another id after each change of the clinic's set-up: its own row, departments, plugins, series. Units keep what they read by it."""
     created_at: Mapped[Instant]
 
 

@@ -36,6 +36,21 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+class _TextUuid(UUID[str]):
+    """A `uuid` of PostgreSQL that travels as text both ways: the drivers' connections hand it out so, and no object is made of it."""
+
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(as_uuid=False)
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Send the text as it is."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Take the text as it comes."""
+
+
 class IdType(TypeDecorator[str]):
     """An id as canonical lower-case text in Python: `uuid` on PostgreSQL, TEXT on SQLite."""
 
@@ -44,7 +59,7 @@ class IdType(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type of the dialect."""
-        return dialect.type_descriptor(UUID(as_uuid=False) if dialect.name == "postgresql" else Text())
+        return _TextUuid() if dialect.name == "postgresql" else dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Refuse what can't be an id in the words for one that does not exist: PostgreSQL would call it a syntax error."""
@@ -52,10 +67,6 @@ class IdType(TypeDecorator[str]):
         if value is not None and not is_id(value):
             raise MalformedId(f"There is nothing with the id {value[:60]!r} in this clinic.", id=value)
         return value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        """Return text, whatever the driver made of it."""
-        return None if value is None else str(value)
 
 
 class WholeType(TypeDecorator[int]):

@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, select
 
 from billing.errors import NotFound
 from billing.model import CLINIC, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff
-from billing.model.types import NIL_ID
+from billing.model.types import NIL_ID, is_id
 from billing.money import Currency, currency
-from billing.trips import Query, Trips
+from billing.trips import Call, Prepared, Query, Row, Trips
 
 
 class UnknownClinic(NotFound):
@@ -91,14 +91,37 @@ NOBODY = Actor(id=NIL_ID, login="", name="", role="", permissions=frozenset())
 Permissions = Callable[[str, Mapping[str, Any], Collection[str]], frozenset[str]]
 """Answers what a role may do, by the clinic's policy and its enabled plugins."""
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A clinic and an actor as they were read once, and the row by which each later unit asks whether that still holds."""
+
+    clinic: ClinicFacts
+    actor: Actor
+    check: Row
+
+
+_CHECK = Query(
+    select(
+        Clinic.revision,
+        Staff.id.label("staff_id"),
+        Staff.login,
+        Staff.name,
+        Staff.is_operator,
+        Staff.active,
+        Membership.id.label("membership_id"),
+        Membership.role,
+        Membership.active.label("member"),
+    )
+    .select_from(Clinic)
+    .join(Staff, Staff.login == bindparam("login"))
+    .outerjoin(Membership, (Membership.clinic_id == Clinic.clinic_id) & (Membership.staff_id == Staff.id))
+    .where(Clinic.clinic_id == CLINIC)
+)
+"""Who acts, and the revision of the clinic's set-up: it is another one after each change of the rows that `ClinicFacts` are made of."""
+
 _CLINIC_ID = Query(select(ClinicCode.clinic_id).where(ClinicCode.code == bindparam("code")))
 _STAFF = Query(select(Staff.id, Staff.login, Staff.name, Staff.is_operator, Staff.active).where(Staff.login == bindparam("login")))
 _CLINIC = Query(select(*Clinic.__table__.columns).where(Clinic.clinic_id == CLINIC))
-_MEMBER = Query(
-    select(Membership.id, Membership.role, Membership.active)
-    .join(Staff, Staff.id == Membership.staff_id)
-    .where(Membership.clinic_id == CLINIC, Staff.login == bindparam("login"))
-)
 _DEPARTMENTS = Query(
     select(Department.code, Department.plugin, Department.name, Department.position)
     .where(Department.clinic_id == CLINIC)
@@ -124,63 +147,81 @@ def read_clinic_id(trips: Trips, code: str) -> str:
 def read_actor(trips: Trips, login: str, permissions: Permissions) -> Actor:
     """Return who acts outside of any clinic: only the operator may do anything there. Raises `UnknownActor`."""
     prepared = _STAFF.prepared(trips.dialect)
-    return _actor(trips.trip([(prepared, prepared.encode({"login": login}))])[0], login, (), {}, (), permissions, code=None)
+    found = trips.trip([(prepared, prepared.encode({"login": login}))])[0]
+    if not found or not found[0].active:
+        raise _unknown_actor(login)
+    person = found[0]
+    role = "operator" if person.is_operator else ""
+    allowed = permissions(role, {}, ()) if role else frozenset()
+    return Actor(person.id, person.login, person.name, role, allowed, operator=person.is_operator)
 
 
-def read_context(trips: Trips, *, clinic_id: str, code: str, login: str, permissions: Permissions) -> tuple[ClinicFacts, Actor]:
-    """Return clinic and actor of a unit, in one trip. Raises `UnknownActor`, and `UnknownClinic` for who has no place in it too."""
-    queries = (_STAFF, _MEMBER, _CLINIC, _DEPARTMENTS, _PLUGINS, _SERIES)
+def scope_call(clinic_id: str) -> Call:
+    """Return the call that names the clinic to PostgreSQL's row policies, until the transaction ends.
+
+    Literal text, since a cluster hands on no other form; the id comes out of the database.
+    """
+    assert is_id(clinic_id), "the clinic's id stands in the statement as it is"
+    return Prepared(f"SET LOCAL app.clinic = '{clinic_id}'", kept=False), ()
+
+
+def context_calls(dialect: str, clinic_id: str, login: str, *, whole: bool) -> list[Call]:
+    """Return the calls that read the context of a unit: the whole of it, or just the row that says whether a kept one still holds."""
+    queries = (_CLINIC, _DEPARTMENTS, _PLUGINS, _SERIES, _CHECK) if whole else (_CHECK,)
     values = {"clinic_id": clinic_id, "login": login}
-    prepared = [query.prepared(trips.dialect) for query in queries]
-    staff, member, clinic, departments, plugins, series = trips.trip([(each, each.encode(values)) for each in prepared])
+    return [(prepared, prepared.encode(values)) for prepared in (query.prepared(dialect) for query in queries)]
+
+
+def still_holds(kept: Context, rows: Sequence[Row]) -> bool:
+    """Say whether a kept context is what the database says now."""
+    return bool(rows) and rows[0] == kept.check
+
+
+def context_from(rows: Sequence[Sequence[Row]], code: str, login: str, permissions: Permissions) -> Context:
+    """Return the whole context from its rows. Raises `UnknownActor`, and `UnknownClinic` for who has no place in it too."""
+    (clinic,), departments, plugins, series, found = rows
+    if not found or not found[0].active:
+        raise _unknown_actor(login)
+    check = found[0]
+    if not check.is_operator and not check.member:
+        raise _unknown_clinic(code)
     settings = {row.plugin: row.settings for row in plugins}
-    row = clinic[0]
-    facts = ClinicFacts(
-        id=row.clinic_id,
-        code=row.code,
-        name=row.name,
-        currency=currency(row.currency),
-        time_zone=row.time_zone,
-        language=row.language,
-        rounding=row.rounding,
-        prices_include_tax=row.prices_include_tax,
-        payment_days=row.payment_days,
-        policy=row.policy,
+    role = "operator" if check.is_operator else check.role
+    actor = Actor(
+        id=check.staff_id,
+        login=check.login,
+        name=check.name,
+        role=role,
+        permissions=permissions(role, clinic.policy, settings),
+        membership_id=check.membership_id,
+        operator=check.is_operator,
+    )
+    return Context(_facts(clinic, departments, settings, series), actor, check)
+
+
+def _facts(clinic: Row, departments: Sequence[Row], settings: Mapping[str, Any], series: Sequence[Row]) -> ClinicFacts:
+    return ClinicFacts(
+        id=clinic.clinic_id,
+        code=clinic.code,
+        name=clinic.name,
+        currency=currency(clinic.currency),
+        time_zone=clinic.time_zone,
+        language=clinic.language,
+        rounding=clinic.rounding,
+        prices_include_tax=clinic.prices_include_tax,
+        payment_days=clinic.payment_days,
+        policy=clinic.policy,
         departments=tuple(DepartmentFacts(*each) for each in departments),
         settings=settings,
         series=tuple(SeriesFacts(*each) for each in series),
-        address=row.address,
-        tax_number=row.tax_number,
+        address=clinic.address,
+        tax_number=clinic.tax_number,
     )
-    return facts, _actor(staff, login, member, row.policy, settings, permissions, code=code)
 
 
-def _actor(
-    staff: Sequence[Any],
-    login: str,
-    member: Sequence[Any],
-    policy: Mapping[str, Any],
-    plugins: Collection[str],
-    permissions: Permissions,
-    *,
-    code: str | None,
-) -> Actor:
-    if not staff or not staff[0].active:
-        raise UnknownActor(
-            f"Nobody active signs in as {login!r}: name a member of staff with --as LOGIN, or run `billing init` first.", login=login
-        )
-    person = staff[0]
-    if code is not None and not person.is_operator and not (member and member[0].active):
-        raise _unknown_clinic(code)
-    role = "operator" if person.is_operator else (member[0].role if member else "")
-    return Actor(
-        id=person.id,
-        login=person.login,
-        name=person.name,
-        role=role,
-        permissions=permissions(role, policy, plugins) if role else frozenset(),
-        membership_id=member[0].id if member else None,
-        operator=person.is_operator,
+def _unknown_actor(login: str) -> UnknownActor:
+    return UnknownActor(
+        f"Nobody active signs in as {login!r}: name a member of staff with --as LOGIN, or run `billing init` first.", login=login
     )
 
 

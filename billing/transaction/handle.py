@@ -15,7 +15,11 @@ from billing.model.record import Event
 from billing.model.types import new_id
 from billing.model.writes import AuditRow, InsertRows, Number, Write
 from billing.transaction.context import Actor, ClinicFacts
-from billing.trips import Preparable, Query, Row, Trips
+from billing.trips import Call, Preparable, Query, Row
+
+
+CarryOut = Callable[[Sequence[Write], Sequence[AuditRow], Sequence[Call]], list[list[Row]]]
+"""Sends what was collected, and behind it, in the same round trip, further calls; returns the rows of those."""
 
 
 class PermissionMissing(Forbidden):
@@ -36,17 +40,19 @@ class Transaction:
     def __init__(
         self,
         *,
-        session: Session,
-        trips: Trips,
-        carry_out: Callable[[Sequence[Write], Sequence[AuditRow]], None],
+        open_session: Callable[[], Session],
+        carry_out: CarryOut,
+        dialect: str,
         clinic: ClinicFacts | None,
         actor: Actor,
         at: datetime,
         plugins: object,
     ) -> None:
-        self._session = session
-        self._trips = trips
+        self._open_session = open_session
+        self._opened_session: Session | None = None
         self._carry_out = carry_out
+        self.dialect = dialect
+        """`sqlite` or `postgresql`."""
         self._clinic = clinic
         self._writes: list[Write] = []
         self._audit: list[AuditRow] = []
@@ -74,16 +80,12 @@ class Transaction:
         """The clinic's own date at `at`."""
         return clock.business_date(self.at, self.clinic.time_zone)
 
-    @property
-    def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
-        return self._trips.dialect
-
     def found_clinic(self, clinic: ClinicFacts) -> None:
         """From here on the unit belongs to the clinic that it has just founded."""
         assert self._clinic is None, "a unit of one clinic can't found another"
         self._clinic = clinic
-        self._session.info["clinic_id"] = clinic.id
+        if self._opened_session is not None:
+            self._opened_session.info["clinic_id"] = clinic.id
 
     def require(self, permission: str) -> None:
         """Raise `PermissionMissing` unless the actor has the permission in this clinic."""
@@ -98,7 +100,10 @@ class Transaction:
     def session(self) -> Session:
         """The ORM session, for set-up screens and a plugin's own services. What was collected so far is sent first."""
         self.flush()
-        return self._session
+        if self._opened_session is None:
+            self._opened_session = self._open_session()
+            self._opened_session.info["clinic_id"] = self._clinic.id if self._clinic else None
+        return self._opened_session
 
     def rows(self, query: Query, **values: Any) -> list[Row]:
         """Run one query and return its rows; the clinic and the date are bound here."""
@@ -110,11 +115,10 @@ class Transaction:
         return found[0] if found else None
 
     def trip(self, *calls: tuple[Preparable, Mapping[str, Any]]) -> list[list[Row]]:
-        """Run several queries in one round trip and return their rows."""
-        self.flush()
+        """Run several queries in one round trip and return their rows; they see what was collected so far, which travels with them."""
         bound = {"clinic_id": self._clinic.id if self._clinic else None, "today": self.business_date if self._clinic else None}
         prepared = [(query.prepared(self.dialect), values) for query, values in calls]
-        return self._trips.trip([(each, each.encode({**values, **bound})) for each, values in prepared])
+        return self._send([(each, each.encode({**values, **bound})) for each, values in prepared])
 
     def write(self, *writes: Write) -> None:
         """Add rows to what this unit writes."""
@@ -133,11 +137,22 @@ class Transaction:
 
     def flush(self) -> None:
         """Send what was collected so far, so that the next statement sees it."""
+        self._send(())
+
+    def flush_session(self) -> None:
+        """Send the ORM's rows."""
+        if self._opened_session is not None:
+            self._opened_session.flush()
+
+    def end(self, closing: Sequence[Call]) -> None:
+        """Send the rest, with the calls that close the transaction behind it. The boundary's alone."""
+        self._send(closing)
+
+    def _send(self, calls: Sequence[Call]) -> list[list[Row]]:
         # The ORM's rows go first: the collected ones may refer to them.
-        self._session.flush()
+        self.flush_session()
         writes, audit = self._take()
-        if writes or audit:
-            self._carry_out(writes, audit)
+        return self._carry_out(writes, audit, calls)
 
     def _take(self) -> tuple[list[Write], list[AuditRow]]:
         writes, audit = self._writes, self._audit

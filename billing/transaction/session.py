@@ -2,12 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy import event, update
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader_criteria
 
+from billing.engine import own_end
 from billing.errors import PluginViolation
-from billing.model import Clinic, ClinicRow
+from billing.model import Clinic, ClinicPlugin, ClinicRow, Department, NumberSeries, new_id
 from billing.model.scoping import require_scoped, writes_clinic_rows
+
+SET_UP: tuple[type, ...] = (Clinic, ClinicPlugin, Department, NumberSeries)
+"""What `ClinicFacts` are made of: a change of any of it gives the clinic a new revision."""
 
 
 class UnitSession(Session):
@@ -35,6 +39,8 @@ def _scope_to_clinic(state: ORMExecuteState) -> None:
         raise PluginViolation(
             "Rows of a clinic are added to the session or written by tx.write, not by an INSERT statement.", reason="insert"
         )
+    if (state.is_update or state.is_delete) and getattr(state.statement, "table", None) in {each.__table__ for each in SET_UP}:  # type: ignore[attr-defined]
+        raise PluginViolation("A clinic's set-up is changed through its rows in the session, not by a statement.", reason="set-up")
     if state.is_orm_statement and not state.is_insert:
         if clinic_id is None:
             return
@@ -58,6 +64,9 @@ def _fill_in_clinic(session: Session, *_: object) -> None:
                 raise PluginViolation(f"A row of {type(row).__name__} names another clinic than the unit's.", reason="clinic")
 
 
-def own_end(what: str) -> PluginViolation:
-    """Return the error for a unit that ends, or begins, a transaction itself."""
-    return PluginViolation(f"A unit of work called {what}: only the boundary begins, commits and rolls back.", reason=what)
+@event.listens_for(UnitSession, "after_flush")
+def _revise_clinic(session: Session, _: UOWTransaction) -> None:
+    changed = [row for row in (*session.new, *session.dirty, *session.deleted) if isinstance(row, SET_UP)]
+    for clinic_id in {row.clinic_id for row in changed}:  # type: ignore[attr-defined]
+        clinic: Any = Clinic.__table__
+        session.connection().execute(update(clinic).where(clinic.c.clinic_id == clinic_id).values(revision=new_id()))

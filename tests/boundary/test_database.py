@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.engine import RootTransaction
 
-from billing.database import ATTEMPTS, BadDatabaseUrl, Database, OutcomeUnknown
+from billing.database import ATTEMPTS, Database, OutcomeUnknown
+from billing.engine import BadDatabaseUrl
 from billing.errors import BillingError
 from billing.model import AuditEntry, Client, Membership, Payment, Staff, new_id
 from billing.services.setup import make_operator
@@ -132,16 +132,20 @@ def test_serialization_failures_are_run_again_and_given_up_after_some(postgres_w
 def _break_after_commit(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     import psycopg
 
-    commit = RootTransaction.commit
+    from billing.trips.direct import DirectTrips
+
+    carry = DirectTrips.trip
     broken: list[int] = []
 
-    def then_break(self: RootTransaction) -> None:
-        commit(self)
-        if len(broken) < times:
+    def then_break(self: Any, calls: Any) -> Any:
+        rows = carry(self, calls)
+        if [prepared.text for prepared, _ in calls][-1:] == ["COMMIT"] and len(broken) < times:
             broken.append(1)
+            self._driver.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
+        return rows
 
-    monkeypatch.setattr(RootTransaction, "commit", then_break)
+    monkeypatch.setattr(DirectTrips, "trip", then_break)
 
 
 def test_unknown_outcome_under_a_key_is_resolved_by_the_key(postgres_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from billing.plugin import Declaration, Department, hookimpl
 from billing.services import listing
 from billing.testing.shelf import Desk, Shelf
 from billing.testing.world import World
-from billing.trips import PostgresTrips, SQLiteTrips
+from billing.trips import SQLiteTrips
+from billing.trips.direct import DirectTrips
 
 
 class Counted:
@@ -40,7 +41,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
         return wrapped
 
-    for carrier in (PostgresTrips, SQLiteTrips):
+    for carrier in (DirectTrips, SQLiteTrips):
         monkeypatch.setattr(carrier, "trip", counting(carrier.trip))
     return count
 
@@ -151,13 +152,13 @@ def test_payment_reads_and_writes_by_key_only(postgresql_url: str, monkeypatch: 
     world.lot(world.service("AMX", department="shelf"), "10")
     made = world.invoice("AMX")
     seen: list[tuple[str, Any]] = []
-    trip = PostgresTrips.trip
+    trip = DirectTrips.trip
 
     def keep(self: Any, calls: Sequence[Any]) -> Any:
         seen.extend((prepared.text, values) for prepared, values in calls)
         return trip(self, calls)
 
-    monkeypatch.setattr(PostgresTrips, "trip", keep)
+    monkeypatch.setattr(DirectTrips, "trip", keep)
     world.pay(made.id, "card 10")
     monkeypatch.undo()
 

@@ -1,4 +1,4 @@
-"""The carrier: statements in, rows out, one round trip. Knows the two drivers and nothing of what it carries.
+"""Statements for the drivers, and what every carrier can do. Knows the two dialects; sends nothing.
 
 A `Query` is a SQLAlchemy statement compiled once per dialect and then sent to the driver as text: on the way of a payment nothing is built or compiled again.
 """
@@ -36,6 +36,8 @@ class Prepared:
     decoders: tuple[Convert, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
     """Values that the dialect itself has put into the text (SQLite's OFFSET of a LIMIT)."""
+    kept: bool = True
+    """Whether the text is worth a prepared statement: it comes again, word for word."""
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values in the order of the text, as the driver wants them."""
@@ -114,41 +116,7 @@ class Trips(Protocol):
     dialect: str
 
     def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
-        """Send all calls, in order, and return their rows: one round trip where the driver can."""
+        """Send all calls, in order, and return their rows: one round trip where the driver can.
 
-
-class SQLiteTrips:
-    """Calls on sqlite3: in the same process, so there is no trip to save."""
-
-    dialect = "sqlite"
-
-    def __init__(self, driver: Any) -> None:
-        self._driver = driver
-
-    def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
-        """Run the calls one after another."""
-        return [prepared.decode(self._driver.execute(prepared.text, values).fetchall()) for prepared, values in calls]
-
-
-class PostgresTrips:
-    """Calls on psycopg: one pipeline, one round trip. A failed pipeline is left first; the boundary rolls back after that."""
-
-    dialect = "postgresql"
-
-    def __init__(self, driver: Any) -> None:
-        from psycopg import RawCursor
-
-        self._driver = driver
-        self._cursor = RawCursor
-
-    def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
-        """Send the calls through one pipeline."""
-        if len(calls) == 1:
-            return [self._fetch(calls[0][0], self._cursor(self._driver).execute(calls[0][0].text, calls[0][1]))]
-        with self._driver.pipeline():
-            sent = [(prepared, self._cursor(self._driver).execute(prepared.text, values)) for prepared, values in calls]
-        return [self._fetch(prepared, cursor) for prepared, cursor in sent]
-
-    @staticmethod
-    def _fetch(prepared: Prepared, cursor: Any) -> list[Row]:
-        return prepared.decode(cursor.fetchall()) if cursor.description is not None else []
+        Raises the driver's own error for the first call that fails; those behind it are not carried out.
+        """
