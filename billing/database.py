@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import StatementError
@@ -25,7 +25,16 @@ from billing.errors import BillingError, Conflict, Forbidden, PluginViolation
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
 from billing.transaction import NOBODY, Transaction
-from billing.transaction.context import Context, Permissions, context_calls, context_from, read_actor, read_clinic_id, scope_call, still_holds
+from billing.transaction.context import (
+    Context,
+    Permissions,
+    context_calls,
+    context_from,
+    read_actor,
+    read_clinic_id,
+    scope_call,
+    still_holds,
+)
 from billing.transaction.session import UnitSession
 from billing.trips import Call, OpeningTrips, Prepared, Row, SQLiteTrips, Trips
 
@@ -109,9 +118,7 @@ class Database:
         """Read the clinic's facts anew for the next unit of this clinic and actor."""
         self.contexts.pop((str(clinic), str(actor)), None)
 
-    def _once(
-        self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None, *, mode: Mode
-    ) -> T:
+    def _once(self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None, *, mode: Mode) -> T:
         try:
             with _Unit(self, mode) as work:
                 return work.carry(unit, clinic, actor, at)
@@ -139,7 +146,7 @@ class _Unit:
         self._trips: OpeningTrips | None = None
         self._joined: Connection | None = None
 
-    def __enter__(self) -> "_Unit":
+    def __enter__(self) -> Self:
         try:
             self._pooled = self._database.engine.raw_connection()
         except Exception as error:

@@ -1,6 +1,6 @@
 """Values as PostgreSQL reads them: a column of rows as one array literal. Knows the columns' types, and no statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from typing import Any
@@ -30,29 +30,42 @@ def scalar_of(table: Table, name: str) -> Callable[[Any], str | None]:
 @cache
 def array_of(table: Table, name: str) -> Callable[[Sequence[Any]], str]:
     """Return what writes values of a column as an array literal."""
-    scalar = scalar_of(table, name)
-
-    def literal(values: Sequence[Any]) -> str:
-        return "{" + ",".join([_quoted(scalar(value)) for value in values]) + "}"
-
-    return literal
+    if isinstance(table.columns[name].type, JsonType):
+        return lambda values: _literal([None if value is None else canonical_json(value) for value in values])
+    return _literal
 
 
-def _quoted(text: str | None) -> str:
-    if text is None:
-        return "NULL"
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _literal(values: Sequence[Any]) -> str:
+    return "{" + ",".join([_QUOTED.get(type(value), _quoted_text)(value) for value in values]) + "}"
 
 
 def _text(value: Any) -> str | None:
-    if value is None or type(value) is str:
-        return value
-    if type(value) is int:
-        return str(value)
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("an instant must be aware: give it a time zone")
-        return value.isoformat()
-    return value.isoformat() if isinstance(value, date) else str(value)
+    kind = type(value)
+    if value is None or kind is str:
+        return value  # type: ignore[no-any-return]
+    return _TEXTS.get(kind, str)(value)
+
+
+def _quoted_text(value: Any) -> str:
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _instant(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError("an instant must be aware: give it a time zone")
+    return value.isoformat()
+
+
+_TEXTS: Mapping[type, Callable[[Any], str]] = {
+    int: str,
+    bool: lambda value: "t" if value else "f",
+    datetime: _instant,
+    date: date.isoformat,
+}
+"""How a value is written that is no text already."""
+
+_QUOTED: Mapping[type, Callable[[Any], str]] = {
+    **_TEXTS,
+    type(None): lambda _: "NULL",
+    datetime: lambda value: f'"{_instant(value)}"',
+}

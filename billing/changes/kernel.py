@@ -137,10 +137,9 @@ class _Checked:
         return found  # type: ignore[no-any-return]
 
     def _columns(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = [name for name in row if name not in table.columns or name == "clinic_id"]
-        if unknown:
-            raise self._violation(f"it named {', '.join(map(str, unknown))}, which {table.name} does not have for it")
         fits = _fitting(table)
+        if unknown := [name for name in row if name not in fits]:
+            raise self._violation(f"it named {', '.join(map(str, unknown))}, which {table.name} does not have for it")
         if wrong := [name for name, value in row.items() if value is not None and not fits[name](value)]:
             raise self._violation(f"it gave {table.name}.{wrong[0]} a value of type {type(row[wrong[0]]).__name__} that does not fit")
         return dict(row)
@@ -148,19 +147,13 @@ class _Checked:
     def _whole_row(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         given = self._columns(table, row)
         whole: dict[str, Any] = {}
-        for column in table.columns:
-            if column.name == "clinic_id":
-                continue
-            if column.name in given:
-                whole[column.name] = given[column.name]
-            elif column.name == "id":
-                whole["id"] = new_id()
-            elif column.default is not None:
-                whole[column.name] = column.default.arg if column.default.is_scalar else column.default.arg(None)  # type: ignore[attr-defined]
-            elif column.nullable:
-                whole[column.name] = None
+        for name, default in _defaults(table).items():
+            if name in given:
+                whole[name] = given[name]
+            elif default is None:
+                raise self._violation(f"it left {table.name}.{name} out of a row")
             else:
-                raise self._violation(f"it left {table.name}.{column.name} out of a row")
+                whole[name] = default()
         return whole
 
     def _key(self, table: Table, key: Key) -> tuple[Any, ...]:
@@ -276,12 +269,16 @@ def _whole(value: object) -> bool:
 
 
 def _storable(value: object) -> bool:
+    if type(value) is dict and all(type(key) is str and type(each) in _PLAIN for key, each in value.items()):
+        return True
     try:
         canonical_json(value)
     except (TypeError, ValueError):
         return False
     return isinstance(value, (Mapping, list, tuple, str, int, bool))
 
+
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 _FITTING: Mapping[type, Callable[[Any], bool]] = {
     IdType: lambda value: isinstance(value, str),
@@ -296,8 +293,22 @@ _FITTING: Mapping[type, Callable[[Any], bool]] = {
 
 
 @cache
+def _defaults(table: Table) -> dict[str, Callable[[], Any] | None]:
+    """Return what fills a column that a row leaves out; None where nothing may."""
+
+    def default(column: Any) -> Callable[[], Any] | None:
+        if column.name == "id":
+            return new_id
+        if column.default is not None:
+            return (lambda: column.default.arg) if column.default.is_scalar else (lambda: column.default.arg(None))
+        return (lambda: None) if column.nullable else None
+
+    return {column.name: default(column) for column in table.columns if column.name != "clinic_id"}
+
+
+@cache
 def _fitting(table: Table) -> dict[str, Callable[[Any], bool]]:
-    return {column.name: _FITTING[type(column.type)] for column in table.columns}
+    return {column.name: _FITTING[type(column.type)] for column in table.columns if column.name != "clinic_id"}
 
 
 def _locked_rows(known: Known) -> dict[Table, dict[tuple[Any, ...], Any]]:
@@ -310,6 +321,7 @@ def _locked_rows(known: Known) -> dict[Table, dict[tuple[Any, ...], Any]]:
     return found
 
 
+@cache
 def _key_names(table: Table) -> list[str]:
     return [column.name for column in table.primary_key.columns if column.name != "clinic_id"]
 

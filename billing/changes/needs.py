@@ -4,7 +4,8 @@ A need joins the plugin's own tables to one of the core's sources: `paying`, `re
 """
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from sqlalchemy import ColumnClause, Select, TableClause, Text, TextClause, bindparam, column, select, table, text
 from sqlalchemy.sql import visitors
@@ -73,7 +74,7 @@ class Need:
             ordered = ordered.order_by(None).order_by(*lock.__table__.primary_key.columns)
         require_scoped(ordered)
         self._statement = ordered
-        self._prepared: dict[tuple[str, bool], Prepared] = {}
+        self._prepared: dict[tuple[str, bool, Items], Prepared] = {}
 
     @property
     def tables(self) -> set[Any]:
@@ -82,41 +83,50 @@ class Need:
             SOURCES.values()
         )
 
-    def prepared(self, dialect: str, *, locking: bool = True) -> Prepared:
-        """Return the need compiled for `dialect`; without locks for a dry run."""
-        key = (dialect, locking)
+    def prepared(self, dialect: str, *, locking: bool = True, items: "Items" = "given") -> Prepared:
+        """Return the need compiled for `dialect`; without locks for a dry run; `items` says where the rows of its source are."""
+        key = (dialect, locking, items)
         if key not in self._prepared:
             statement = self._statement
             if locking and self.lock is not None:
                 statement = statement.with_for_update(of=self.lock)
-            self._prepared[key] = prepare(statement.add_cte(_cte(self.of, dialect)), DIALECTS[dialect])
+            self._prepared[key] = prepare(statement.add_cte(_cte(self.of, dialect, items)), DIALECTS[dialect])
         return self._prepared[key]
 
 
-class Unlocked:
-    """A need read without its locks: for a dry run."""
+Items = Literal["given", "stored", "draft"]
+"""Where the items of a source are: given as JSON (`rows`), stored with an invoice (`invoice_id`), or those of an invoice if it is a draft."""
 
-    def __init__(self, need: Need) -> None:
-        self._need = need
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A need as one action asks it."""
+
+    need: Need
+    locking: bool = True
+    items: Items = "given"
 
     def prepared(self, dialect: str) -> Prepared:
         """Return the need compiled for `dialect`."""
-        return self._need.prepared(dialect, locking=False)
+        return self.need.prepared(dialect, locking=self.locking, items=self.items)
 
 
 Known = Mapping[Need, tuple[Row, ...]]
 """What the needs of a plugin have found: named tuples by need."""
 
 
-def _cte(of: str, dialect: str) -> Any:
+def _cte(of: str, dialect: str, items: Items) -> Any:
     if of == "paying":
-        return _paying().cte("paying")
+        return _stored_items().where(InvoiceItem.payment_id.is_(None)).cte(of)
+    if items != "given":
+        stored = _stored_items()
+        return (stored if items == "stored" else stored.where(Invoice.status == "draft")).cte(of)
     columns = SOURCES[of].columns
     body = _rows_of_json(of, dialect).bindparams(bindparam("rows"))
     return body.columns(*(column(each.name, each.type) for each in columns)).cte(of)
 
 
-def _paying() -> Any:
+def _stored_items() -> Any:
     return (
         select(
             InvoiceItem.id.label("item_id"),
@@ -132,7 +142,6 @@ def _paying() -> Any:
         .join(Invoice, (Invoice.clinic_id == InvoiceItem.clinic_id) & (Invoice.id == InvoiceItem.invoice_id))
         .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
         .where(InvoiceItem.clinic_id == CLINIC, InvoiceItem.invoice_id == bindparam("invoice_id", type_=IdType()))
-        .where(InvoiceItem.payment_id.is_(None))
     )
 
 

@@ -97,7 +97,9 @@ class _Asked:
 
     def _numbered(self, rows: Sequence[Any]) -> tuple[tuple[str, type, int], ...]:
         found = [
-            (name, type(value), self._place(value.number)) for name, value in rows[0].items() if isinstance(value, (NumberText, NumberValue))
+            (name, type(value), self._place(value.number))
+            for name, value in rows[0].items()
+            if isinstance(value, (NumberText, NumberValue))
         ]
         assert not found or len(rows) == 1, "each document has a number of its own, so its row is written alone"
         return tuple(found)
@@ -308,11 +310,11 @@ class _Composition:
 
 
 def _column(place: int, name: str) -> Callable[[_Asked], list[Any]]:
-    return lambda asked: [row[name] for row in asked.writes[place].rows]  # type: ignore[union-attr, index, call-overload]
+    return lambda asked: [row[name] for row in asked.writes[place].rows]  # type: ignore[union-attr, index]
 
 
 def _cell(place: int, name: str) -> Draw:
-    return lambda asked: asked.writes[place].rows[0][name]  # type: ignore[union-attr, index, call-overload]
+    return lambda asked: asked.writes[place].rows[0][name]  # type: ignore[union-attr, index]
 
 
 def _part_of(place: int, part: str, name: str) -> Callable[[_Asked], list[Any]]:

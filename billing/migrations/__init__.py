@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.changes.failures import explain
-from billing.database import open_engine, over_all_clinics
+from billing.database import over_all_clinics
+from billing.engine import open_engine
 from billing.errors import Misconfigured
 from billing.model import MigrationLock
 from billing.registry import Plugin, Registry

@@ -166,13 +166,16 @@ class JsonType(TypeDecorator[Any]):
 
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, ASCII only. Dates and instants become ISO text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_iso)
+    return _CANONICAL.encode(value)
 
 
 def _iso(value: Any) -> str:
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no place in a stored JSON value")
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_iso)
 
 
 def as_text(column: Any) -> Any:

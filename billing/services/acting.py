@@ -7,10 +7,9 @@ from typing import Any, Protocol, TypeVar
 from billing import registry
 from billing.changes import kernel
 from billing.changes.kinds import Change
-from billing.changes.needs import Known, Need, Unlocked
+from billing.changes.needs import Asked, Items, Known, Need
 from billing.errors import Refused
 from billing.facts import PatientFacts
-from billing.model import canonical_json
 from billing.registry import Plugin
 from billing.transaction import Transaction
 from billing.trips import Preparable
@@ -31,6 +30,8 @@ D = TypeVar("D", bound=_HasDepartment)
 F = TypeVar("F")
 
 Call = tuple[Preparable, Mapping[str, Any]]
+Needs = Sequence[tuple[Need, Call]]
+"""Needs with the calls that run them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +55,36 @@ def by_plugin(tx: Transaction, items: Iterable[D]) -> dict[str, tuple[Plugin, tu
     return {name: (plugin, tuple(own)) for name, (plugin, own) in found.items() if own}
 
 
-def need_calls(tx: Transaction, plugins: Iterable[Plugin], of: str, *, locking: bool = True, **values: Any) -> list[tuple[Need, Call]]:
+def need_calls(
+    tx: Transaction, plugins: Iterable[Plugin], of: str, *, locking: bool = True, items: Items = "given", **values: Any
+) -> list[tuple[Need, Call]]:
     """Return the needs of these plugins with the calls that run them."""
     chosen = [need for plugin in plugins for need in registry.of(tx).needs(plugin, of)]
-    return [(need, (need if locking else Unlocked(need), values)) for need in chosen]
+    return [(need, (Asked(need, locking, items), values)) for need in chosen]
 
 
-def known_of(plugin: Plugin, calls: Sequence[tuple[Need, Call]], rows: Sequence[Sequence[Any]]) -> Known:
+def known_of(plugin: Plugin, calls: Needs, rows: Sequence[Sequence[Any]]) -> Known:
     """Return what a plugin's own needs found."""
     own = set(plugin.declaration.needs)
     return {need: tuple(found) for (need, _), found in zip(calls, rows, strict=True) if need in own}
 
 
-def parts_of_rows(tx: Transaction, items: Iterable[D], of: str, rows: Sequence[Mapping[str, Any]], *, locking: bool = True) -> list[Part]:
-    """Return the parts of plugins whose needs run over given rows (`quoting`, `billing`, `importing`, `refunding`)."""
-    owners = by_plugin(tx, items)
-    calls = need_calls(tx, [plugin for plugin, _ in owners.values()], of, locking=locking, rows=canonical_json(list(rows)))
-    found = tx.trip(*(call for _, call in calls)) if calls else []
-    return [Part(plugin, own, known_of(plugin, calls, found)) for plugin, own in owners.values()]
+def parts_of(tx: Transaction, items: Iterable[D], needs: Needs, found: Sequence[Sequence[Any]]) -> list[Part]:
+    """Return the plugins with their items, and what their needs found."""
+    return [Part(plugin, own, known_of(plugin, needs, found)) for plugin, own in by_plugin(tx, items).values()]
+
+
+def listening(tx: Transaction, *hooks: str) -> list[Plugin]:
+    """Return the plugins at work that implement one of the hooks."""
+    plugins = registry.of(tx)
+    return [plugin for plugin in plugins.enabled(tx.clinic) if any(plugins.listens(plugin, hook) for hook in hooks)]
+
+
+def heard(tx: Transaction, items: Iterable[D], *hooks: str) -> list[D]:
+    """Return the items whose plugin implements one of the hooks."""
+    names = {plugin.name for plugin in listening(tx, *hooks)}
+    plugins = registry.of(tx)
+    return [item for item in items if (plugin := plugins.of_department(tx.clinic, item.department)) and plugin.name in names]
 
 
 def facts_for(tx: Transaction, plugin: Plugin, facts: F) -> F:

@@ -20,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 
 from billing import clock, migrations
 from billing.changes.failures import explain, is_database_error
-from billing.database import Database, open_engine, over_all_clinics
+from billing.database import Database, over_all_clinics
+from billing.engine import open_engine
 from billing.errors import Conflict, Misconfigured, Refused
 from billing.model import Base, TableClass
 from billing.registry import Registry

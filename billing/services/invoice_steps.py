@@ -1,6 +1,5 @@
 """The steps of an invoice's life that money has no part in: issue and cancel. Paying a draft issues it on the way, by the same code."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -8,15 +7,14 @@ from typing import Any
 from billing import registry
 from billing.changes.kernel import Plan
 from billing.errors import Invalid, Refused
-from billing.facts import BilledItem
 from billing.model import Invoice, SourceClaim
 from billing.model.writes import ChangedRow, ChangeRows, DeleteRows, Number, NumberText, NumberValue
 from billing.rules.content import invoice_content_hash
 from billing.rules.statuses import Action, stored_status
-from billing.services.acting import Part, ask, facts_for, item_rows, parts_of_rows, write_plan
+from billing.services.acting import ask, facts_for, heard, parts_of, write_plan
 from billing.services.inputs import check_line
 from billing.services.numbering import next_number
-from billing.services.open_invoice import OpenInvoice, invoice_facts, open_invoice
+from billing.services.open_invoice import OpenInvoice, Step, invoice_facts, open_invoice
 from billing.services.parties import parties
 from billing.transaction import Transaction
 
@@ -34,6 +32,11 @@ class NumberedAlready(Refused):
     """The draft has its number, so no other series can be named. Facts: `number`."""
 
     code = "numbered_already"
+
+
+ISSUE_HOOKS = ("before_invoice_issued", "on_invoice_issued")
+CANCEL_HOOKS = ("before_invoice_cancelled", "on_invoice_cancelled")
+"""Who may refuse a step, and who acts on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,10 @@ def issue_invoice(tx: Transaction, *, invoice_id: str, due_date: date | None = N
     `series` is for a draft that has no number yet. Raises `InvoiceNotDraft`, `BadDueDate`, `NumberedAlready`, and what a department vetoes with.
     """
     tx.require("invoices.issue")
-    opened = open_invoice(tx, invoice_id, action=Action.ISSUE)
+    step = open_invoice(tx, invoice_id, action=Action.ISSUE, hooks=ISSUE_HOOKS)
+    opened = step.opened
     issue = prepare_issue(tx, opened, due_date=due_date, series=series)
-    made = ask_issue(tx, opened)
+    made = ask_step(tx, step, *ISSUE_HOOKS)
     status = stored_status(
         issued=True,
         cancelled=False,
@@ -92,8 +96,9 @@ def cancel_invoice(tx: Transaction, *, invoice_id: str, reason: str) -> InvoiceS
     """
     tx.require("invoices.cancel")
     why = check_line(reason, "The reason", longest=500)
-    opened = open_invoice(tx, invoice_id, action=Action.CANCEL)
-    made = _ask_step(tx, opened, "before_invoice_cancelled", "on_invoice_cancelled")
+    step = open_invoice(tx, invoice_id, action=Action.CANCEL, hooks=CANCEL_HOOKS)
+    opened = step.opened
+    made = ask_step(tx, step, *CANCEL_HOOKS)
     changed = {"status": "cancelled", "cancelled_at": tx.at, "cancel_reason": why, "version": opened.row.version + 1}
     tx.write(ChangeRows(INVOICE, [ChangedRow({"id": invoice_id}, {"version": opened.row.version}, changed)]))
     sources = [each for each in (opened.row.source, *(row.source for row in opened.items)) if each]
@@ -118,7 +123,7 @@ def prepare_issue(tx: Transaction, opened: OpenInvoice, *, due_date: date | None
         "issue_date": today,
         "due_date": due,
         "version": opened.row.version + 1,
-        "printed": parties(tx, patient_id=opened.row.patient_id, provider_id=opened.row.provider_id),
+        "printed": parties(tx, opened.row),
     }
     said = opened.row._asdict() | columns
     columns["content_hash"] = invoice_content_hash(said, [row._asdict() for row in opened.items])
@@ -134,38 +139,21 @@ def prepare_issue(tx: Transaction, opened: OpenInvoice, *, due_date: date | None
     return Issue(columns, number)
 
 
-def ask_issue(tx: Transaction, opened: OpenInvoice) -> Plan:
-    """Ask departments for vetoes and changes of the issue."""
-    return _ask_step(tx, opened, "before_invoice_issued", "on_invoice_issued")
-
-
 def record_issue(tx: Transaction, opened: OpenInvoice, issue: Issue) -> None:
     """Leave audit entry and event of the issue with the unit."""
     tx.audit("invoice.issued", "invoice", opened.id, number=issue.number, total_minor=opened.row.total_minor)
     tx.emit("invoice.issued", opened.id, total_minor=opened.row.total_minor, due_date=issue.columns["due_date"].isoformat())
 
 
-def _ask_step(tx: Transaction, opened: OpenInvoice, check: str, act: str) -> Plan:
-    plugins = registry.of(tx)
+def ask_step(tx: Transaction, step: Step, check: str, act: str) -> Plan:
+    """Ask the departments that hear of a step for vetoes and changes."""
+    plugins, opened = registry.of(tx), step.opened
     facts = invoice_facts(tx, invoice_id=opened.id, patient=opened.patient, consultation_id=opened.row.consultation_id)
-    items = _heard(tx, opened.billed_items(), check, act)
-    if not items:
-        return Plan()
-    parts = parts_of_rows(tx, items, "billing", item_rows(items, opened.patient))
+    parts = parts_of(tx, heard(tx, opened.billed_items(), check, act), step.needs, step.found)
     for part in parts:
         plugins.check_invoice(part.plugin, check, facts_for(tx, part.plugin, facts), part.items, part.known)
-    return ask(parts, act, _acting(tx, act, facts))
-
-
-def _acting(tx: Transaction, act: str, facts: Any) -> Callable[[Part], Sequence[Any]]:
-    plugins = registry.of(tx)
-    return lambda part: plugins.act_on_invoice(part.plugin, act, facts_for(tx, part.plugin, facts), part.items, part.known)
-
-
-def _heard(tx: Transaction, items: Sequence[BilledItem], *hooks: str) -> list[BilledItem]:
-    plugins = registry.of(tx)
-    return [
-        item
-        for item in items
-        if (plugin := plugins.of_department(tx.clinic, item.department)) and any(plugins.listens(plugin, hook) for hook in hooks)
-    ]
+    return ask(
+        parts,
+        act,
+        lambda part: plugins.act_on_invoice(part.plugin, act, facts_for(tx, part.plugin, facts), part.items, part.known),
+    )

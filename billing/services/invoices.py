@@ -9,21 +9,20 @@ from sqlalchemy import bindparam, select
 from billing import registry
 from billing.changes.failures import explains
 from billing.errors import Conflict
-from billing.facts import BilledItem, PatientFacts
 from billing.model import CLINIC, Invoice, InvoiceAdjustment, canonical_json, new_id
 from billing.model.types import IdType
 from billing.model.writes import ChangedRow, ChangeRows, InsertRows, Number
 from billing.rules.statuses import Action
 from billing.rules.texts import check_text
 from billing.rules.totals import TaxGroup
-from billing.services.acting import ask, facts_for, item_rows, parts_of_rows, write_plan
+from billing.services.acting import ask, facts_for, heard, parts_of, write_plan
 from billing.services.inputs import check_source
 from billing.services.invoice_rows import INVOICE, amounts, billed, content_rows, deletions, new_row
 from billing.services.keys import Key
 from billing.services.numbering import next_number
 from billing.services.open_invoice import OpenInvoice, invoice_facts, open_invoice
-from billing.services.quotation import NewAdjustment, NewItem, Quotation
-from billing.services.quoting import check_expected, quote
+from billing.services.quotation import NewAdjustment, NewItem, Quotation, Wanted
+from billing.services.quoting import check_expected, price_calls, quote
 from billing.transaction import Transaction
 from billing.trips import Query
 
@@ -88,14 +87,7 @@ def preview_invoice(
 ) -> Quotation:
     """Compute prices and totals as `create_invoice` would; nothing is stored."""
     tx.require("invoices.create")
-    return quote(
-        tx,
-        patient_id=patient_id,
-        items=items,
-        adjustments=adjustments,
-        consultation_id=consultation_id,
-        provider_id=provider_id,
-    )
+    return quote(tx, Wanted(patient_id, items, adjustments, consultation_id, provider_id))
 
 
 def create_invoice(
@@ -120,19 +112,13 @@ def create_invoice(
     """
     tx.require("invoices.create")
     asked = Key(key, "invoice.create", _request(patient_id, items, adjustments, consultation_id, provider_id, note, source, series))
-    calls = asked.claim(tx)
-    if before := asked.answer_before(tx, tx.trip(*calls)[0] if calls else []):
+    wanted = Wanted(patient_id, items, adjustments, consultation_id, provider_id, hold=True)
+    claims = asked.claim(tx)
+    rows = tx.trip(*claims, *price_calls(wanted))
+    if claims and (before := asked.answer_before(tx, rows[0])):
         row = tx.row(_NUMBER, invoice_id=before["id"])
         return InvoiceMade(**{**before, "item_ids": tuple(before["item_ids"])}, numbered=row.number if row else None)
-    quotation = quote(
-        tx,
-        patient_id=patient_id,
-        items=items,
-        adjustments=adjustments,
-        consultation_id=consultation_id,
-        provider_id=provider_id,
-        hold=True,
-    )
+    quotation = quote(tx, wanted, rows[len(claims) :], hook="on_invoice_created")
     check_expected(tx, quotation, expected_total_minor)
     invoice_id = new_id()
     number = next_number(tx, kind="invoice", series=series) if tx.clinic.policy.get("numbers_at", "creation") == "creation" else None
@@ -141,7 +127,7 @@ def create_invoice(
         "source": check_source(source),
     }
     # Plugins are asked first: what they need is read before anything is written, so that all is written at once.
-    _act(tx, "on_invoice_created", invoice_id, quotation.patient, consultation_id, billed(quotation))
+    _act(tx, "on_invoice_created", invoice_id, quotation)
     tx.write(InsertRows(INVOICE, [row]), *content_rows(invoice_id, quotation, row["source"]))
     made = _made(row, quotation, number)
     tx.audit("invoice.created", "invoice", invoice_id, number=number, total_minor=made.total_minor, items=len(quotation.items))
@@ -166,12 +152,11 @@ def edit_invoice(
     `version`, where given, must be the draft's. Raises `InvoiceNotDraft`, `InvoiceChanged`, and what `create_invoice` raises.
     """
     tx.require("invoices.create")
-    opened = open_invoice(tx, invoice_id, action=Action.EDIT)
+    opened = open_invoice(tx, invoice_id, action=Action.EDIT).opened
     if version is not None and version != opened.row.version:
         raise InvoiceChanged("Somebody else has changed this draft: look at it again, then edit.", version=opened.row.version)
     kept_items, kept_adjustments = _as_given(tx, opened)
-    quotation = quote(
-        tx,
+    wanted = Wanted(
         patient_id=opened.row.patient_id,
         items=kept_items if items is None else items,
         adjustments=kept_adjustments if adjustments is None else adjustments,
@@ -182,10 +167,11 @@ def edit_invoice(
         kept_providers=frozenset(each for each in (opened.row.provider_id, *(row.provider_id for row in opened.items)) if each),
         hold=True,
     )
+    quotation = quote(tx, wanted, hook="on_invoice_changed")
     changed = amounts(quotation) | {"version": opened.row.version + 1}
     if note is not None:
         changed["note"] = check_text(note, "The note", longest=2000, empty=True)
-    _act(tx, "on_invoice_changed", invoice_id, quotation.patient, opened.row.consultation_id, billed(quotation))
+    _act(tx, "on_invoice_changed", invoice_id, quotation)
     tx.write(
         *deletions(opened),
         ChangeRows(INVOICE, [ChangedRow({"id": invoice_id}, {"version": opened.row.version, "status": "draft"}, changed)]),
@@ -197,22 +183,12 @@ def edit_invoice(
     return made
 
 
-def _act(
-    tx: Transaction,
-    hook: str,
-    invoice_id: str,
-    patient: PatientFacts,
-    consultation_id: str | None,
-    items: Sequence[BilledItem],
-) -> None:
-    listening = registry.of(tx)
-    facts = invoice_facts(tx, invoice_id=invoice_id, patient=patient, consultation_id=consultation_id)
-    heard = [each for each in items if (plugin := listening.of_department(tx.clinic, each.department)) and listening.listens(plugin, hook)]
-    if not heard:
-        return
-    parts = parts_of_rows(tx, heard, "billing", item_rows(heard, patient))
+def _act(tx: Transaction, hook: str, invoice_id: str, quotation: Quotation) -> None:
+    plugins = registry.of(tx)
+    facts = invoice_facts(tx, invoice_id=invoice_id, patient=quotation.patient, consultation_id=quotation.consultation_id)
+    parts = parts_of(tx, heard(tx, billed(quotation), hook), quotation.needs, quotation.found)
     made = ask(
-        parts, hook, lambda part: listening.act_on_invoice(part.plugin, hook, facts_for(tx, part.plugin, facts), part.items, part.known)
+        parts, hook, lambda part: plugins.act_on_invoice(part.plugin, hook, facts_for(tx, part.plugin, facts), part.items, part.known)
     )
     write_plan(tx, made, action=hook, action_id=invoice_id)
 

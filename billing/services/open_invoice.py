@@ -1,5 +1,6 @@
 """The invoice as a unit works on it: locked, with its items and its patient, read behind the lock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,9 +8,11 @@ from sqlalchemy import bindparam, select
 
 from billing.errors import NotFound
 from billing.facts import BilledItem, InvoiceFacts, PatientFacts
-from billing.model import CLINIC, Invoice, InvoiceItem, Patient
+from billing.model import CLINIC, Client, Invoice, InvoiceItem, Membership, Patient
 from billing.model.types import IdType
 from billing.rules.statuses import Action, InvoiceStatus, amount_due, check_action
+from billing.services.acting import Call, Needs, listening, need_calls
+from billing.services.parties import PARTY_COLUMNS
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
@@ -28,8 +31,11 @@ _invoice = (
         Patient.birth_date.label("patient_birth_date"),
         Patient.species.label("patient_species"),
         Patient.breed.label("patient_breed"),
+        *PARTY_COLUMNS,
     )
     .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
+    .join(Client, (Client.clinic_id == Invoice.clinic_id) & (Client.id == Invoice.client_id))
+    .outerjoin(Membership, (Membership.clinic_id == Invoice.clinic_id) & (Membership.id == Invoice.provider_id))
     .where(Invoice.clinic_id == CLINIC, Invoice.id == bindparam("invoice_id", type_=IdType()))
 )
 SEE_INVOICE = Query(_invoice)
@@ -74,12 +80,31 @@ class OpenInvoice:
         return tuple(billed_item(row) for row in self.items)
 
 
-def open_invoice(tx: Transaction, invoice_id: str, *, action: Action) -> OpenInvoice:
-    """Lock the invoice and read it. Raises `UnknownInvoice`, or what its status says to the action."""
-    found, items = tx.trip((LOCK_INVOICE, {"invoice_id": invoice_id}), (ITEMS, {"invoice_id": invoice_id}))
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An invoice behind its lock, with what the departments that hear of a step want to know."""
+
+    opened: OpenInvoice
+    needs: Needs
+    found: Sequence[Sequence[Any]]
+
+
+def open_invoice(tx: Transaction, invoice_id: str, *, action: Action, hooks: Sequence[str] = ()) -> Step:
+    """Lock the invoice and read it, with the needs of the plugins that implement one of the step's hooks, in one trip.
+
+    Raises `UnknownInvoice`, or what its status says to the action.
+    """
+    here = {"invoice_id": invoice_id}
+    needs = need_calls(tx, listening(tx, *hooks), "billing", items="stored", invoice_id=invoice_id)
+    found, items, *of_needs = tx.trip((LOCK_INVOICE, here), (ITEMS, here), *calls_of(needs))
     opened = from_rows(found, items, invoice_id)
     opened.check(action)
-    return opened
+    return Step(opened, needs, of_needs)
+
+
+def calls_of(needs: Needs) -> list[Call]:
+    """Return the calls that run the needs."""
+    return [call for _, call in needs]
 
 
 def from_rows(found: list[Row], items: list[Row], invoice_id: str) -> OpenInvoice:

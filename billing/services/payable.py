@@ -7,16 +7,16 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from billing import registry
-from billing.changes.needs import Need
 from billing.errors import Invalid, Refused
 from billing.facts import BilledItem, PaymentFacts
 from billing.model import CLINIC, Invoice
 from billing.model.types import IdType
 from billing.rules import settlement
 from billing.rules.settlement import OpenItem, Scope, Settlement
-from billing.services.acting import Call, Part, by_plugin, facts_for, known_of, need_calls
+from billing.services.acting import Needs, Part, facts_for, listening, need_calls, parts_of
+from billing.services.invoice_steps import ISSUE_HOOKS
 from billing.services.keys import Key
-from billing.services.open_invoice import ITEMS, LOCK_INVOICE, SEE_INVOICE, OpenInvoice, from_rows
+from billing.services.open_invoice import ITEMS, LOCK_INVOICE, SEE_INVOICE, OpenInvoice, Step, calls_of, from_rows
 from billing.transaction import Transaction
 from billing.trips import Query
 
@@ -31,6 +31,13 @@ class BadGiven(Invalid):
     """Something was given to a plugin that is not at work here. Facts: `plugin`."""
 
     code = "bad_given"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered under the same key before."""
+
+    values: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +82,32 @@ def parse_given(tx: Transaction, given: Mapping[str, Mapping[str, Any]]) -> dict
     return {name: plugins.given(plugin, given) for name, plugin in at_work.items()}
 
 
-Needs = list[tuple[Need, Call]]
+@dataclass(frozen=True, slots=True)
+class Payable:
+    """An invoice that is about to be paid: behind its lock, with what departments want to know of the payment, and of the issue of a draft."""
+
+    opened: OpenInvoice
+    needs: Needs
+    found: Sequence[Sequence[Any]]
+    issue: Step
 
 
-def read_payable(tx: Transaction, invoice_id: str, asked: Key, *, locking: bool = True) -> tuple[OpenInvoice, Needs, list[list[Any]], Any]:
-    """Send the first trip: key, lock, items, and the needs of every plugin at work. Return the invoice, the needs with rows, and an earlier answer."""
+def read_payable(tx: Transaction, invoice_id: str, asked: Key, *, locking: bool = True) -> Payable | Answer:
+    """Send the first trip: key, lock, items, and the needs of every plugin at work. Return the invoice, or the answer that the key had before.
+
+    What departments want to know of an issue is asked here too, for a draft is issued on the way; of other invoices it finds nothing.
+    """
     claims = asked.claim(tx)
     here = {"invoice_id": invoice_id}
-    needs = need_calls(tx, registry.of(tx).enabled(tx.clinic), "paying", locking=locking, **here)
-    rows = tx.trip(*claims, (LOCK_INVOICE if locking else SEE_INVOICE, here), (ITEMS, here), *(call for _, call in needs))
-    before = asked.answer_before(tx, rows[0]) if claims else None
+    needs = need_calls(tx, registry.of(tx).enabled(tx.clinic), "paying", locking=locking, invoice_id=invoice_id)
+    of_issue = need_calls(tx, listening(tx, *ISSUE_HOOKS), "billing", locking=locking, items="draft", invoice_id=invoice_id)
+    calls = [*claims, (LOCK_INVOICE if locking else SEE_INVOICE, here), (ITEMS, here), *calls_of(needs), *calls_of(of_issue)]
+    rows = tx.trip(*calls)
+    if claims and (before := asked.answer_before(tx, rows[0])) is not None:
+        return Answer(before)
     found, items, *of_needs = rows[len(claims) :]
-    return from_rows(found, items, invoice_id), needs, of_needs, before
+    opened = from_rows(found, items, invoice_id)
+    return Payable(opened, needs, of_needs[: len(needs)], Step(opened, of_issue, of_needs[len(needs) :]))
 
 
 def _open_items(opened: OpenInvoice) -> list[OpenItem]:
@@ -135,11 +156,11 @@ def facts_of_part(tx: Transaction, part: Part, facts: PaymentFacts, given: Mappi
     return replace(facts_for(tx, part.plugin, facts), given=given.get(part.plugin.name))
 
 
-def parts_of(tx: Transaction, opened: OpenInvoice, settled: Settlement, needs: Needs, found: Sequence[Sequence[Any]]) -> list[Part]:
+def settled_parts(tx: Transaction, payable: Payable, settled: Settlement) -> list[Part]:
     """Return the plugins with the items that are settled, and what their needs found."""
     chosen = set(settled.item_ids)
-    items: list[BilledItem] = [item for item in opened.billed_items() if item.id in chosen]
-    return [Part(plugin, own, known_of(plugin, needs, found)) for plugin, own in by_plugin(tx, items).values()]
+    items: list[BilledItem] = [item for item in payable.opened.billed_items() if item.id in chosen]
+    return parts_of(tx, items, payable.needs, payable.found)
 
 
 def settled_items(opened: OpenInvoice, settled: Settlement) -> tuple[SettledItem, ...]:

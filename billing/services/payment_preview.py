@@ -14,16 +14,17 @@ from billing.rules.tenders import check_on_account
 from billing.services.acting import ask
 from billing.services.keys import Key
 from billing.services.payable import (
+    Payable,
     SettledItem,
     due_for,
     facts_of_part,
     invoice_of,
     parse_given,
-    parts_of,
     payment_facts,
     read_payable,
     settle,
     settled_items,
+    settled_parts,
 )
 from billing.transaction import Transaction
 
@@ -75,14 +76,16 @@ def preview_payment(
     """Say what a payment of what is due would do: the same path without locks and without carrying anything out. For a unit that reads."""
     tx.require("payments.take")
     parsed = parse_given(tx, given or {})
-    opened, needs, found, _ = read_payable(tx, invoice_id or invoice_of(tx, consultation_id), Key(None, "", {}), locking=False)
+    payable = read_payable(tx, invoice_id or invoice_of(tx, consultation_id), Key(None, "", {}), locking=False)
+    assert isinstance(payable, Payable), "without a key there is no earlier answer"
+    opened = payable.opened
     opened.check(Action.PAY)
     due = due_for(tx, opened, scope)
     settled = settle(tx, opened, scope, due if applied_minor is None else _on_account(tx, applied_minor, due))
     facts = payment_facts(tx, opened, new_id(), scope, settled.applied_minor)
     vetoes: list[Veto] = []
     effects: list[PlannedEffect] = []
-    for part in parts_of(tx, opened, settled, needs, found):
+    for part in settled_parts(tx, payable, settled):
         own = facts_of_part(tx, part, facts, parsed)
         try:
             registry.of(tx).before_items_paid(part.plugin, own, part.items, part.known)

@@ -5,7 +5,7 @@ ask the departments, and leave everything to be written in one go with the recei
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -25,18 +25,19 @@ from billing.services.inputs import check_line
 from billing.services.invoice_steps import Issue
 from billing.services.keys import Key
 from billing.services.numbering import next_number
-from billing.services.open_invoice import OpenInvoice
+from billing.services.open_invoice import OpenInvoice, Step
 from billing.services.payable import (
+    Answer,
     SettledItem,
     due_for,
     facts_of_part,
     invoice_of,
     parse_given,
-    parts_of,
     payment_facts,
     read_payable,
     settle,
     settled_items,
+    settled_parts,
 )
 from billing.transaction import Transaction
 from billing.trips import Query
@@ -112,17 +113,18 @@ def take_payment(
         "given": {name: dict(values) for name, values in (given or {}).items()},
     }
     asked = Key(key, "payment.take", request)
-    opened, needs, found, before = read_payable(tx, wanted, asked)
-    if before is not None:
-        return _replayed(tx, before)
+    payable = read_payable(tx, wanted, asked)
+    if isinstance(payable, Answer):
+        return _replayed(tx, payable.values)
+    opened = payable.opened
     opened.check(Action.PAY)
     tendered, settled = _decide(tx, opened, scope, tenders, applied_minor)
     payment_id = new_id()
     facts = payment_facts(tx, opened, payment_id, scope, tendered.applied_minor)
-    parts = parts_of(tx, opened, settled, needs, found)
+    parts = settled_parts(tx, payable, settled)
     for part in parts:
         registry.of(tx).before_items_paid(part.plugin, facts_of_part(tx, part, facts, parsed), part.items, part.known)
-    issue, issued = _issue_on_the_way(tx, opened)
+    issue, issued = _issue_on_the_way(tx, payable.issue)
     plan = ask(
         parts,
         "on_items_paid",
@@ -160,11 +162,11 @@ def _decide(
     return tendered, settle(tx, opened, scope, tendered.applied_minor)
 
 
-def _issue_on_the_way(tx: Transaction, opened: OpenInvoice) -> tuple[Issue | None, kernel.Plan | None]:
-    if opened.status is not InvoiceStatus.DRAFT:
+def _issue_on_the_way(tx: Transaction, step: Step) -> tuple[Issue | None, kernel.Plan | None]:
+    if step.opened.status is not InvoiceStatus.DRAFT:
         return None, None
     tx.require("invoices.issue")
-    return invoice_steps.prepare_issue(tx, opened), invoice_steps.ask_issue(tx, opened)
+    return invoice_steps.prepare_issue(tx, step.opened), invoice_steps.ask_step(tx, step, *invoice_steps.ISSUE_HOOKS)
 
 
 def _taken(
@@ -254,9 +256,8 @@ def _record(tx: Transaction, taken: PaymentTaken, number: Number) -> None:
 
 
 def _answer(taken: PaymentTaken) -> dict[str, Any]:
-    answer = asdict(replace(taken, numbered=""))
-    del answer["numbered"], answer["replayed"]
-    return answer
+    answer = {each.name: getattr(taken, each.name) for each in fields(taken) if each.name not in {"items", "numbered", "replayed"}}
+    return answer | {"items": [asdict(item) for item in taken.items]}
 
 
 def _replayed(tx: Transaction, answer: Mapping[str, Any]) -> PaymentTaken:

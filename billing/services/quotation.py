@@ -1,11 +1,12 @@
 """What is ordered, and what it comes to: an invoice before it has a number. Values only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from billing.facts import PatientFacts
 from billing.rules.totals import TaxGroup, Totals
+from billing.services.acting import Needs
 
 UNTAXED = TaxGroup("O", 0)
 """The tax of what has none named: outside the scope of tax."""
@@ -46,6 +47,25 @@ class NewAdjustment:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an invoice is to hold, as it was asked for, and how it is to be counted.
+
+    `rounding` and `prices_include_tax` are the clinic's unless given (a draft keeps those that it was made with). `kept_providers` stand on the
+    draft already, so they may have left meanwhile. With `hold` (an invoice is being written) the consultation stays as it is until the unit ends.
+    """
+
+    patient_id: str
+    items: Sequence[NewItem]
+    adjustments: Sequence[NewAdjustment] = ()
+    consultation_id: str | None = None
+    provider_id: str | None = None
+    rounding: str | None = None
+    prices_include_tax: bool | None = None
+    kept_providers: frozenset[str] = frozenset()
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reduction:
     """An allowance or charge as it is stored: on an item (by position) or, without one, on the document."""
 
@@ -80,7 +100,10 @@ class QuotedItem:
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """Everything about an invoice but its number: patient, items, reductions and totals."""
+    """Everything about an invoice but its number: patient, items, reductions and totals.
+
+    `needs` and what they `found` are of the plugins that hear of the step for which it was quoted: asked together with the prices.
+    """
 
     patient: PatientFacts
     consultation_id: str | None
@@ -88,3 +111,5 @@ class Quotation:
     items: tuple[QuotedItem, ...]
     reductions: tuple[Reduction, ...]
     totals: Totals
+    needs: Needs = ()
+    found: Sequence[Sequence[Any]] = ()

@@ -1,27 +1,23 @@
 """From what is ordered to what it costs: services and free text, plugins' prices, totals. Writes nothing and takes no number."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from billing import registry
-from billing.changes.kernel import violation
-from billing.errors import Conflict, Invalid, PluginViolation, Refused
-from billing.facts import Allowance, Charge, PatientFacts, Price, QuotedLine, QuotingClinic
+from billing.errors import Conflict, Invalid, Refused
+from billing.facts import PatientFacts
 from billing.model import CLINIC, Consultation, Membership, Patient, Service, canonical_json, new_id
 from billing.model.lists import ids, texts
 from billing.model.types import IdType
 from billing.money import check_amount, check_quantity, check_unit_price, format_amount
-from billing.registry import Plugin
 from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, check_invoice_totals, compute_totals
-from billing.services.acting import by_plugin, facts_for, item_rows, known_of, need_calls
+from billing.services.acting import Call
 from billing.services.consultations import UnknownConsultation
 from billing.services.inputs import check_line
 from billing.services.patients import UnknownPatient
+from billing.services.price_answers import ask_prices
 from billing.services.prices import UnknownService
-from billing.services.quotation import UNTAXED, NewAdjustment, NewItem, Quotation, QuotedItem, Reduction
+from billing.services.quotation import UNTAXED, NewAdjustment, NewItem, Quotation, QuotedItem, Reduction, Wanted
 from billing.services.staff import UnknownProvider
 from billing.transaction import Transaction
 from billing.trips import Query, Row
@@ -72,59 +68,63 @@ _HOLD_CONSULTATION = Query(_consultation.with_for_update(read=True))
 """Held while an invoice is made for it, so that nobody cancels it in between."""
 
 
-def quote(
-    tx: Transaction,
-    *,
-    patient_id: str,
-    items: Sequence[NewItem],
-    adjustments: Sequence[NewAdjustment] = (),
-    consultation_id: str | None = None,
-    provider_id: str | None = None,
-    rounding: str | None = None,
-    prices_include_tax: bool | None = None,
-    kept_providers: frozenset[str] = frozenset(),
-    hold: bool = False,
-) -> Quotation:
-    """Price the items and compute all totals, as the clinic rounds (or as given, for a draft that was made before a change of policy).
-
-    `kept_providers` stand on the draft already, so they may have left meanwhile.
-    With `hold` (an invoice is being written) the consultation stays as it is until the unit ends.
-
-    Raises what is wrong with an item, naming its position, and what a plugin refuses with.
-    """
+def price_calls(wanted: Wanted) -> list[Call]:
+    """Return the calls that read what prices depend on, for the first trip of a unit. Raises `NoItems`."""
+    items = wanted.items
     if not 1 <= len(items) <= MOST_ITEMS:
         raise NoItems(f"An invoice has 1 to {MOST_ITEMS} items, not {len(items)}.", items=len(items))
     codes = sorted({item.code for item in items if item.code is not None})
-    named = sorted({each for each in (provider_id, *(item.provider_id for item in items)) if each})
-    patients, services, providers, consultations = tx.trip(
-        (_PATIENT, {"patient_id": patient_id}),
+    return [
+        (_PATIENT, {"patient_id": wanted.patient_id}),
         (_SERVICES, {"codes": canonical_json(codes)}),
-        (_PROVIDERS, {"providers": canonical_json(named)}),
-        (_HOLD_CONSULTATION if hold else _SEE_CONSULTATION, {"consultation_id": consultation_id}),
-    )
+        (_PROVIDERS, {"providers": canonical_json(_named_providers(wanted))}),
+        (_HOLD_CONSULTATION if wanted.hold else _SEE_CONSULTATION, {"consultation_id": wanted.consultation_id}),
+    ]
+
+
+def quote(tx: Transaction, wanted: Wanted, rows: Sequence[Sequence[Row]] | None = None, *, hook: str | None = None) -> Quotation:
+    """Price the items and compute all totals. `rows` are what `price_calls` found, if a trip of the caller's has read it already.
+
+    `hook` is the step of the invoice that will be asked next: its needs are read together with those of the prices.
+    Raises what is wrong with an item, naming its position, and what a plugin refuses with.
+    """
+    patients, services, providers, consultations = tx.trip(*price_calls(wanted)) if rows is None else rows
     if not patients:
-        raise UnknownPatient(f"There is no patient {patient_id!r} in this clinic.", patient=patient_id)
-    if missing := sorted(set(named) - {row.id for row in providers if row.active or row.id in kept_providers}):
+        raise UnknownPatient(f"There is no patient {wanted.patient_id!r} in this clinic.", patient=wanted.patient_id)
+    if missing := sorted(set(_named_providers(wanted)) - {row.id for row in providers if row.active or row.id in wanted.kept_providers}):
         raise UnknownProvider(f"There is no provider {missing[0]!r} in this clinic.", provider=missing[0])
     patient = PatientFacts(*patients[0])
-    visit = _visit(consultations, consultation_id, patient)
-    provider = provider_id or (visit.provider_id if visit else None)
+    visit = _visit(consultations, wanted.consultation_id, patient)
+    provider = wanted.provider_id or (visit.provider_id if visit else None)
     by_code = {row.code: row for row in services}
-    quoted = [_priced(tx, item, position, by_code, provider) for position, item in enumerate(items, start=1)]
-    quoted, reductions = _ask_plugins(tx, quoted, patient, visit.kind if visit else None)
-    reductions += [
-        Reduction(charge, check_amount(amount), check_line(reason, "The reason"), quoted[position].tax, position + 1)
-        for position, item in enumerate(items)
+    priced = [_priced(tx, item, position, by_code, provider) for position, item in enumerate(wanted.items, start=1)]
+    answered = ask_prices(tx, priced, patient, visit.kind if visit else None, hook)
+    reductions = answered.reductions + [
+        Reduction(charge, check_amount(amount), check_line(reason, "The reason"), answered.items[position].tax, position + 1)
+        for position, item in enumerate(wanted.items)
         for charge, amount, reason in [*((False, *each) for each in item.allowances), *((True, *each) for each in item.charges)]
     ]
-    reductions += [_on_document(each, quoted) for each in adjustments]
+    reductions += [_on_document(each, answered.items) for each in wanted.adjustments]
     totals = _totals(
-        quoted,
+        answered.items,
         reductions,
-        rounding=Rounding(rounding or tx.clinic.rounding),
-        prices_include_tax=tx.clinic.prices_include_tax if prices_include_tax is None else prices_include_tax,
+        rounding=Rounding(wanted.rounding or tx.clinic.rounding),
+        prices_include_tax=tx.clinic.prices_include_tax if wanted.prices_include_tax is None else wanted.prices_include_tax,
     )
-    return Quotation(patient, consultation_id, provider, tuple(quoted), tuple(reductions), totals)
+    return Quotation(
+        patient,
+        wanted.consultation_id,
+        provider,
+        tuple(answered.items),
+        tuple(reductions),
+        totals,
+        needs=answered.needs,
+        found=answered.found,
+    )
+
+
+def _named_providers(wanted: Wanted) -> list[str]:
+    return sorted({each for each in (wanted.provider_id, *(item.provider_id for item in wanted.items)) if each})
 
 
 def check_expected(tx: Transaction, quotation: Quotation, expected_minor: int | None) -> None:
@@ -210,47 +210,6 @@ def _service(item: NewItem, position: int, services: Mapping[str, Row]) -> Row |
     return services[item.code]
 
 
-def _ask_plugins(
-    tx: Transaction, quoted: Sequence[QuotedItem], patient: PatientFacts, visit: str | None
-) -> tuple[list[QuotedItem], list[Reduction]]:
-    owners = by_plugin(tx, quoted)
-    asked = [plugin for plugin, _ in owners.values() if registry.of(tx).listens(plugin, "quote_lines")]
-    result = {item.position: item for item in quoted}
-    reductions: list[Reduction] = []
-    calls = need_calls(tx, asked, "quoting", rows=canonical_json(item_rows(quoted, patient)))
-    found = tx.trip(*(call for _, call in calls)) if calls else []
-    clinic = QuotingClinic(tx.clinic_id, tx.clinic.currency, tx.business_date, tx.at)
-    for plugin in asked:
-        own = owners[plugin.name][1]
-        lines = tuple(_line(item, patient, visit) for item in own)
-        answers = registry.of(tx).quote_lines(plugin, facts_for(tx, plugin, clinic), lines, known_of(plugin, calls, found))
-        _take_answers(plugin, {item.position for item in own}, answers, result, reductions)
-    return [result[item.position] for item in quoted], reductions
-
-
-def _take_answers(
-    plugin: Plugin, own: set[int], answers: Sequence[Any], result: dict[int, QuotedItem], reductions: list[Reduction]
-) -> None:
-    for answer in answers:
-        if not isinstance(answer, (Price, Allowance, Charge)) or answer.position not in own or not isinstance(answer.reason, str):
-            raise _bad_quote(plugin, f"it answered {type(answer).__name__} for a line that is not its own, or without a reason")
-        item = result[answer.position]
-        if isinstance(answer, Price):
-            if type(answer.unit_price_e4) is not int or answer.unit_price_e4 < 0:
-                raise _bad_quote(plugin, f"its price for {item.code} is no amount")
-            if not item.person_price:
-                result[answer.position] = replace(item, unit_price_e4=check_unit_price(answer.unit_price_e4), price_reason=answer.reason)
-        elif type(answer.amount_minor) is not int or answer.amount_minor < 0:
-            raise _bad_quote(plugin, f"its allowance or charge for {item.code} is no amount")
-        elif answer.amount_minor:
-            is_charge = isinstance(answer, Charge)
-            reductions.append(Reduction(is_charge, check_amount(answer.amount_minor), answer.reason, item.tax, item.position, plugin.name))
-
-
-def _bad_quote(plugin: Plugin, reason: str) -> PluginViolation:
-    return violation(plugin.name, "quote_lines", reason)
-
-
 def _on_document(adjustment: NewAdjustment, quoted: Sequence[QuotedItem]) -> Reduction:
     groups = sorted({item.tax for item in quoted})
     if adjustment.tax is None and len(groups) > 1:
@@ -281,17 +240,3 @@ def _totals(quoted: Sequence[QuotedItem], reductions: Sequence[Reduction], *, ro
     totals = compute_totals(lines, document, rounding=rounding, prices_include_tax=prices_include_tax)
     check_invoice_totals(totals, lines)
     return totals
-
-
-def _line(item: QuotedItem, patient: PatientFacts, visit: str | None) -> QuotedLine:
-    return QuotedLine(
-        position=item.position,
-        department=item.department,
-        code=item.code,
-        service_id=item.service_id,
-        quantity_milli=item.quantity_milli,
-        unit_price_e4=item.unit_price_e4,
-        patient=patient,
-        provider_id=item.provider_id,
-        visit=visit,
-    )

@@ -91,6 +91,7 @@ NOBODY = Actor(id=NIL_ID, login="", name="", role="", permissions=frozenset())
 Permissions = Callable[[str, Mapping[str, Any], Collection[str]], frozenset[str]]
 """Answers what a role may do, by the clinic's policy and its enabled plugins."""
 
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """A clinic and an actor as they were read once, and the row by which each later unit asks whether that still holds."""

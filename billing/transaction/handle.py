@@ -17,7 +17,6 @@ from billing.model.writes import AuditRow, InsertRows, Number, Write
 from billing.transaction.context import Actor, ClinicFacts
 from billing.trips import Call, Preparable, Query, Row
 
-
 CarryOut = Callable[[Sequence[Write], Sequence[AuditRow], Sequence[Call]], list[list[Row]]]
 """Sends what was collected, and behind it, in the same round trip, further calls; returns the rows of those."""
 

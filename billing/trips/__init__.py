@@ -4,7 +4,7 @@
 """
 
 from billing.trips.opening import OpeningTrips
-from billing.trips.statements import DIALECTS, Call, Prepared, Preparable, Query, Row, Trips, prepare
 from billing.trips.sqlite import SQLiteTrips
+from billing.trips.statements import DIALECTS, Call, Preparable, Prepared, Query, Row, Trips, prepare
 
 __all__ = ["DIALECTS", "Call", "OpeningTrips", "Preparable", "Prepared", "Query", "Row", "SQLiteTrips", "Trips", "prepare"]

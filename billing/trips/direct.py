@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from psycopg import Connection, DataError, OperationalError, errors
-from psycopg.adapt import Transformer
-from psycopg.pq import ConnStatus, ExecStatus, PGconn
-from psycopg.pq.abc import PGresult
+from psycopg import Connection, DataError, OperationalError, adapt, errors
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from billing.trips.statements import Call, Prepared, Row
+
+_Transformer: Any = adapt.Transformer  # the quick one of the driver, where it is there
 
 MOST_NAMES = 1000
 """Statements prepared on one connection; what comes later is sent unprepared. Texts are constant, so this is never reached by honest use."""
@@ -42,7 +43,7 @@ class DirectTrips:
 
     def __init__(self, driver: Connection[Any], names: dict[str, bytes]) -> None:
         self._driver = driver
-        self._pg: PGconn = driver.pgconn  # type: ignore[assignment]
+        self._pg = driver.pgconn
         self._names = names
 
     def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
@@ -66,7 +67,7 @@ class DirectTrips:
         for result in results:
             if result.status not in _GOOD:
                 raise self._error(result)
-        load = Transformer(self._driver)
+        load = _Transformer(self._driver)
         return [_rows(load, prepared, results[place]) for place, (prepared, _) in zip(places, calls, strict=True)]
 
     def _exchange(self, sending: Sequence[Callable[[], None]]) -> list[PGresult]:
@@ -123,24 +124,25 @@ def _answers(pg: PGconn) -> list[PGresult]:
             unsent = pg.flush()
 
 
-def _rows(load: Transformer, prepared: Prepared, result: PGresult) -> list[Row]:
-    if result.status != ExecStatus.TUPLES_OK:
+def _rows(load: Any, prepared: Prepared, result: PGresult) -> list[Row]:
+    if result.status != ExecStatus.TUPLES_OK or not result.ntuples:
         return []
     load.set_pgresult(result)
     return prepared.decode(load.load_rows(0, result.ntuples, tuple))
 
 
 def _text(value: Any) -> bytes | None:
-    if type(value) is str:
-        if "\0" in value:  # libpq would end the text there
-            raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        return value.encode()
     if value is None:
         return None
-    if type(value) is bool:
+    kind = type(value)
+    if kind is str:
+        if "\0" in value:  # libpq would end the text there
+            raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        return value.encode()  # type: ignore[no-any-return]
+    if kind is int:
+        return b"%d" % value
+    if kind is bool:
         return b"t" if value else b"f"
     if isinstance(value, (datetime, date)):
         return value.isoformat().encode()
-    if isinstance(value, (int, str)):
-        return str(value).encode()
-    raise TypeError(f"a value of type {type(value).__name__} can't be sent")
+    raise TypeError(f"a value of type {kind.__name__} can't be sent")

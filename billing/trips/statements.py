@@ -38,6 +38,12 @@ class Prepared:
     """Values that the dialect itself has put into the text (SQLite's OFFSET of a LIMIT)."""
     kept: bool = True
     """Whether the text is worth a prepared statement: it comes again, word for word."""
+    _decoded: Sequence[tuple[int, Callable[[Any], Any]]] = field(init=False)
+    """The columns that need decoding, by place; most need none."""
+
+    def __post_init__(self) -> None:
+        """Note which columns need decoding."""
+        object.__setattr__(self, "_decoded", [(place, each) for place, each in enumerate(self.decoders) if each is not None])
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values in the order of the text, as the driver wants them."""
@@ -50,12 +56,15 @@ class Prepared:
         """Return the driver's rows as named tuples of Python values."""
         if self.row is None:
             return list(rows)
-        if not any(self.decoders):
+        if not self._decoded:
             return [self.row(*row) for row in rows]
-        return [
-            self.row(*(value if decoder is None else decoder(value) for value, decoder in zip(row, self.decoders, strict=True)))
-            for row in rows
-        ]
+        made = []
+        for row in rows:
+            values = list(row)
+            for place, decoder in self._decoded:
+                values[place] = decoder(values[place])
+            made.append(self.row(*values))
+        return made
 
 
 class Query:

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKeyConstraint, MetaData, Text, UniqueConstraint, i
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from billing import migrations, registry
-from billing.database import open_engine
+from billing.engine import open_engine
 from billing.errors import PluginViolation
 from billing.migrations import MigrationMissing
 from billing.model import CLINIC, Base, Invoice, InvoiceItem, Patient, TableClass

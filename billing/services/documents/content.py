@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from billing.model import Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, PaymentItem, Tender
 from billing.services.inputs import find_row
-from billing.services.open_invoice import UnknownInvoice
+from billing.services.open_invoice import SEE_INVOICE, UnknownInvoice
 from billing.services.parties import parties
 from billing.services.reading import UnknownPayment
 from billing.transaction import Transaction
@@ -93,7 +93,7 @@ def _fresh(statement: Any) -> Any:
 def _printed(tx: Transaction, invoice: Invoice) -> Mapping[str, Any]:
     if invoice.printed is not None:
         return invoice.printed  # type: ignore[no-any-return]
-    return parties(tx, patient_id=invoice.patient_id, provider_id=invoice.provider_id)
+    return parties(tx, tx.row(SEE_INVOICE, invoice_id=invoice.id))
 
 
 def _so_far(tx: Transaction, payment: Payment) -> tuple[int, int]:

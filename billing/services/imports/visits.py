@@ -17,7 +17,7 @@ from billing.facts import Claim, ImportedItem, ImportFacts
 from billing.model import CLINIC, Consultation, Service, canonical_json, new_id
 from billing.model.lists import texts
 from billing.model.writes import InsertRows
-from billing.services.acting import ask, facts_for, parts_of_rows, write_plan
+from billing.services.acting import ask, by_plugin, facts_for, need_calls, parts_of, write_plan
 from billing.services.inputs import check_line
 from billing.services.invoices import create_invoice
 from billing.services.keys import once
@@ -156,7 +156,9 @@ def _ask_plugins(tx: Transaction, visit: VisitToBill, services: Mapping[str, Kno
         for each in visit.claims
     ]
     facts = ImportFacts(visit_id=visit.source, business_date=tx.business_date, at=tx.at, actor_id=tx.actor.id)
-    parts = parts_of_rows(tx, items, "importing", [_need_row(item, visit.provider_id) for item in items])
+    rows = canonical_json([_need_row(item, visit.provider_id) for item in items])
+    needs = need_calls(tx, [plugin for plugin, _ in by_plugin(tx, items).values()], "importing", rows=rows)
+    parts = parts_of(tx, items, needs, tx.trip(*(call for _, call in needs)) if needs else [])
     return ask(
         parts,
         "on_records_imported",
