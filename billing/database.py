@@ -47,6 +47,9 @@ _ACTIVE, _INTRANS, _INERROR = 1, 2, 3
 """What libpq says of a connection's transaction; its enumeration comes with the driver, which SQLite's users need not have."""
 
 _COMMIT: Call = (Prepared("COMMIT"), ())
+_RELEASE_EARLY: Call = (Prepared("SET LOCAL synchronous_commit TO off"), ())
+_FLUSHED: Call = (Prepared("SELECT pg_logical_emit_message(true, 'billing', '')"), ())
+"""A transaction of its own, behind the COMMIT and in the same trip: it is answered when the disk has it, and with it all that came before."""
 
 Mode = Literal["read", "write"]
 
@@ -283,16 +286,26 @@ class _Unit:
 
     def _commit(self, tx: Transaction) -> None:
         try:
-            tx.end([_COMMIT])
+            tx.end(self._closing(tx))
         except BaseException as error:
             if not is_database_error(error):
                 raise
-            # Refused before COMMIT was reached: the transaction stands, in error, and is rolled back.
-            if self._in_transaction() or not outcome_unknown(error):
+            # Refused before COMMIT was reached, the transaction stands, in error, and is rolled back.
+            known = self._in_transaction() or not (tx.releases_early or outcome_unknown(error))
+            if known:
                 raise self._explained(error) from error
             unknown = OutcomeUnknown("The connection broke while this was being booked: look whether it is there before you repeat it.")
             # Under an idempotency key the unit may run again: if the first try has landed, it finds its own answer.
             raise (_Again(unknown) if tx.repeatable else unknown) from error
+
+    def _closing(self, tx: Transaction) -> list[Call]:
+        """Return what ends the unit. Where the clinic releases early, locks go at the COMMIT and the disk is waited for behind it.
+
+        Sound, since whatever builds on a commit that a crash takes away is later in the log, and goes with it; neither was answered.
+        """
+        if self._database.dialect == "postgresql" and tx.releases_early:
+            return [_RELEASE_EARLY, _COMMIT, _FLUSHED]
+        return [_COMMIT]
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, StatementError) and isinstance(error.orig, BillingError):

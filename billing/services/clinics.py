@@ -54,12 +54,16 @@ class PluginBroken(Refused):
 
 
 class Policy(BaseModel):
-    """What a clinic chooses. `numbers_at` says when an invoice gets its number."""
+    """What a clinic chooses. `numbers_at` says when an invoice gets its number.
+
+    `early_lock_release` (PostgreSQL): the rows that all cashiers wait for are free before the disk has the commit; the answer still waits for it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     numbers_at: Literal["creation", "issue"] = "creation"
     cashier_creates_invoices: bool = False
+    early_lock_release: bool = False
 
 
 @dataclass(frozen=True, slots=True)

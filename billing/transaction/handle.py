@@ -75,6 +75,11 @@ class Transaction:
         return self.clinic.id
 
     @property
+    def releases_early(self) -> bool:
+        """Whether the clinic's policy lets locks go before the disk has the commit."""
+        return self._clinic is not None and self._clinic.policy.get("early_lock_release") is True
+
+    @property
     def business_date(self) -> date:
         """The clinic's own date at `at`."""
         return clock.business_date(self.at, self.clinic.time_zone)
