@@ -6,7 +6,7 @@ import click
 
 from bench import report
 
-TOPICS = ("payments",)
+TOPICS = ("payments", "sqlite")
 QUICK_ROUNDS = 5
 
 

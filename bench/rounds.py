@@ -167,3 +167,13 @@ def percentile(blocks: Sequence[Block], contender: str, share: float) -> float:
     """Return a percentile of a contender's latencies, in milliseconds."""
     latencies = sorted(latency for block in blocks if block.contender == contender for latency in block.latencies_ms)
     return latencies[min(len(latencies) - 1, int(len(latencies) * share))]
+
+
+def rate(block: Block) -> float:
+    """Return how much was done in a second."""
+    return block.rate
+
+
+def cpu(block: Block) -> float:
+    """Return the CPU-ms of client and server together."""
+    return block.client_ms + block.server_ms

@@ -1,4 +1,4 @@
-"""The stored function that payments are measured against does the same work: the same rows, the same chain, nothing for the doctor to find."""
+"""What payments are measured against, the stored function and the code by hand, does the same work: the same rows, nothing for the doctor."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from bench.cashiers import PeerCashier, RawCashier, ServiceCashier, Work, install_peer
 from bench.clinic import bill, found, open_bench
 from bench.fill import Template, copy_invoice, read_template
-from bench.payments import PeerCashier, ServiceCashier, Work, install_peer
 from billing.database import Database
 from billing.model import CLINIC, IdempotencyKey
 from billing.services import doctor
@@ -22,22 +22,21 @@ DIFFERENT = {"hash", "previous_hash", "content_hash", "number", "number_value", 
 
 
 @pytest.fixture
-def database(postgresql_url: str) -> Iterator[Database]:
-    made = open_bench(postgresql_url)
+def database(database_url: str) -> Iterator[Database]:
+    made = open_bench(database_url)
     made.set_up(make_operator)
     yield made
     made.dispose()
 
 
-def test_stored_function_leaves_the_same_rows_as_the_service(database: Database, postgresql_url: str) -> None:
-    install_peer(postgresql_url)
+def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: Database, database_url: str) -> None:
     ours, theirs = _works(database, 2)
+    service, peer = ServiceCashier(database_url), _peer(database_url)
 
-    service, peer = ServiceCashier(postgresql_url, 0), PeerCashier(postgresql_url, 0)
     service.do(ours)
     peer.do(theirs)
     peer.do(theirs)  # again under the same key: nothing more happens
-    service.do(theirs)  # nor here: it takes the function's request for its own
+    service.do(theirs)  # nor here: it takes the other's request for its own
     service.close()
     peer.close()
 
@@ -46,9 +45,16 @@ def test_stored_function_leaves_the_same_rows_as_the_service(database: Database,
     assert [check.name for check in report.broken] == []
 
 
-def test_copies_of_a_paid_invoice_leave_the_doctor_nothing_to_find(database: Database, postgresql_url: str) -> None:
+def _peer(url: str) -> PeerCashier | RawCashier:
+    if url.startswith("sqlite"):
+        return RawCashier(url)
+    install_peer(url)
+    return PeerCashier(url)
+
+
+def test_copies_of_a_paid_invoice_leave_the_doctor_nothing_to_find(database: Database, database_url: str) -> None:
     (paid,) = _works(database, 1)
-    cashier = ServiceCashier(postgresql_url, 0)
+    cashier = ServiceCashier(database_url)
     cashier.do(paid)
     cashier.close()
 
