@@ -17,14 +17,19 @@ PROJECTS := pyproject.toml $(sort $(wildcard plugins/*/pyproject.toml))
 PLUGINS := $(patsubst %/pyproject.toml,%,$(filter plugins/%,$(PROJECTS)))
 PLUGIN_TESTS := $(sort $(wildcard plugins/*/tests))
 
+ROUNDS ?= 5
+
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types wheels check format constraints clean help
+.PHONY: demo test bench lint types wheels check format constraints clean help
 
 demo: $(READY) ## make the environment, then run a day at the till of a small clinic
 	@$(BIN)/billing demo
 
 test: $(READY) ## make the environment, then run every test, on SQLite and on PostgreSQL
 	$(BIN)/pytest -n $(WORKERS) --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+
+bench: $(READY) ## measure, and write docs/performance.md; ONLY=payments ROUNDS=7 measures one topic for longer
+	$(BIN)/python -m bench --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
 
 lint: $(READY) ## ruff (rules and format) and the import contract
 	$(BIN)/ruff check .

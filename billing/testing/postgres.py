@@ -26,32 +26,32 @@ UNPRIVILEGED_ID = 65534  # PostgreSQL refuses to run as root, so root runs it as
 MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes the folder there. A database is copied ten times faster there than on a plain disk
 MEMORY_WANTED_BYTES = 2**30
 
-# The whole life of a server: it ends, and its folders go, when standard input closes. The system closes that pipe also
-# when the tests are killed, so no server outlives them. $1: binaries, $2: socket and log, $3: data, $4: options.
+# The whole life of a server: at each line of standard input it crashes and recovers; it ends, and its folders go, when that closes.
+# The system closes that pipe also when the tests are killed, so no server outlives them. $1: binaries, $2: socket and log, $3: data, $4: options.
 LIFE = """
 trap '"$1/pg_ctl" -D "$3" -s -m immediate stop; rm -rf "$2" "$3"' EXIT
 set -e
 "$1/initdb" -D "$3" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$2/log"
 "$1/pg_ctl" -D "$3" -s -w -l "$2/log" -o "$4 -k '$2'" start || { cat "$2/log"; exit 1; }
 echo ready
-cat >/dev/null
+while read -r word; do
+    "$1/pg_ctl" -D "$3" -s -w -m immediate -l "$2/log" -o "$4 -k '$2'" restart >"$2/restart" 2>&1 && echo ready || cat "$2/restart"
+done
 """
 
-# Nothing here must survive a power cut, and many tests connect at once.
-OPTIONS = " ".join(
-    f"-c {name}={value}"
-    for name, value in {
-        "listen_addresses": "''",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "max_connections": 200,
-        "shared_buffers": "64MB",
-        "max_wal_size": "128MB",
-        "autovacuum": "off",
-        "timezone": "UTC",
-    }.items()
-)
+_ALWAYS = {"listen_addresses": "''", "max_connections": 200, "timezone": "UTC"}
+FORGETFUL = _ALWAYS | {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_wal_size": "128MB",
+    "autovacuum": "off",
+}
+"""For tests: nothing must survive a power cut, and many connect at once."""
+
+DURABLE = _ALWAYS | {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
+"""For measurements and crashes: what was acknowledged is on the disk."""
 
 
 class NoPostgres(Misconfigured):
@@ -73,6 +73,14 @@ class PostgresServer:
     """A running server, reached through the socket in its folder only; the superuser is `postgres` and needs no password."""
 
     folder: Path
+    life: subprocess.Popen[str]
+
+    def crash(self) -> None:
+        """Stop the server as a power cut would stop it, and start it again; return when it has recovered."""
+        assert self.life.stdin is not None
+        self.life.stdin.write("crash\n")
+        self.life.stdin.flush()
+        _wait_until_ready(self.life)
 
     def url(self, dbname: str) -> str:
         """Say where a database of this server is, in SQLAlchemy's words."""
@@ -93,15 +101,19 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(*, source: Source | None = None) -> Iterator[PostgresServer]:
-    """Run a server of its own for the length of a `with` block; `source` insists on one kind of binaries."""
+def running_postgres(*, source: Source | None = None, durable: bool = False) -> Iterator[PostgresServer]:
+    """Run a server of its own for the length of a `with` block; `source` insists on one kind of binaries.
+
+    It lives in memory and forgets at a crash, unless it is to be `durable`: then on the disk.
+    """
     binaries = find_binaries(source=source)
     folder = Path(tempfile.mkdtemp(prefix="billing-pg-"))
-    data = Path(tempfile.mkdtemp(prefix="billing-pg-", dir=_memory()))
+    data = Path(tempfile.mkdtemp(prefix="billing-pg-", dir=None if durable else _memory()))
+    options = " ".join(f"-c {name}={value}" for name, value in (DURABLE if durable else FORGETFUL).items())
     try:
         binaries = _readable(binaries, folder)
         life = subprocess.Popen(
-            ["/bin/sh", "-c", LIFE, "postgres", binaries, folder, data, OPTIONS],
+            ["/bin/sh", "-c", LIFE, "postgres", binaries, folder, data, options],
             cwd=folder,
             env={"PATH": os.defpath, "LC_ALL": "C"},
             stdin=subprocess.PIPE,
@@ -113,7 +125,7 @@ def running_postgres(*, source: Source | None = None) -> Iterator[PostgresServer
         )
         try:
             _wait_until_ready(life)
-            yield PostgresServer(folder)
+            yield PostgresServer(folder, life)
         finally:
             life.communicate()
     finally:
