@@ -41,7 +41,8 @@ def open_engine(url: str, settings: Settings) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
     else:
         arguments = {"options": _timeouts(settings), "prepare_threshold": None, "autocommit": True}
-        engine = create_engine(address, connect_args=arguments)
+        # Who used a connection has ended its transaction: the boundary by its own hand, a connection of SQLAlchemy when it is closed.
+        engine = create_engine(address, connect_args=arguments, pool_reset_on_return=None)
         event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "before_cursor_execute", _refuse_ends)
@@ -101,7 +102,10 @@ def _timeouts(settings: Settings) -> str:
         "statement_timeout": settings.statement_timeout_seconds,
         "idle_in_transaction_session_timeout": settings.idle_timeout_seconds,
     }
-    return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items()) + " -c timezone=UTC"
+    return (
+        " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items())
+        + " -c timezone=UTC -c plan_cache_mode=force_generic_plan"
+    )
 
 
 def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:

@@ -12,6 +12,9 @@ from billing.trips import DIALECTS
 
 _DIALECT = DIALECTS["postgresql"]
 
+Write = Callable[[Any], str]
+"""Writes one value as it stands in an array literal."""
+
 
 @cache
 def column_types(table: Table) -> dict[str, str]:
@@ -19,35 +22,41 @@ def column_types(table: Table) -> dict[str, str]:
     return {column.name: column.type.compile(_DIALECT) for column in table.columns}
 
 
-@cache
-def scalar_of(table: Table, name: str) -> Callable[[Any], str | None]:
-    """Return what writes one value of a column as text."""
-    if isinstance(table.columns[name].type, JsonType):
-        return lambda value: None if value is None else canonical_json(value)
-    return _text
+def scalar(table: Table, name: str, value: Any) -> str | None:
+    """Return one value of a column as text."""
+    if value is None or type(value) is str:
+        return value
+    return canonical_json(value) if isinstance(table.columns[name].type, JsonType) else _TEXTS.get(type(value), str)(value)
 
 
 @cache
-def array_of(table: Table, name: str) -> Callable[[Sequence[Any]], str]:
-    """Return what writes values of a column as an array literal."""
-    if isinstance(table.columns[name].type, JsonType):
-        return lambda values: _literal([None if value is None else canonical_json(value) for value in values])
-    return _literal
+def array_writers(table: Table, names: tuple[str, ...]) -> tuple[tuple[str, Write], ...]:
+    """Return the columns, each with what writes its values."""
+    return tuple((name, _json if isinstance(table.columns[name].type, JsonType) else _value) for name in names)
 
 
-def _literal(values: Sequence[Any]) -> str:
-    return "{" + ",".join([_QUOTED.get(type(value), _quoted_text)(value) for value in values]) + "}"
+def array_literals(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, Write]]) -> list[str]:
+    """Return the rows as one array literal for each column: one pass over the rows, since this is done for every payment."""
+    if len(rows) == 1:
+        row = rows[0]
+        return ["{" + write(row[name]) + "}" for name, write in columns]
+    return ["{" + ",".join([write(row[name]) for row in rows]) + "}" for name, write in columns]
 
 
-def _text(value: Any) -> str | None:
-    kind = type(value)
-    if value is None or kind is str:
-        return value  # type: ignore[no-any-return]
-    return _TEXTS.get(kind, str)(value)
+def _value(value: Any) -> str:
+    if type(value) is str:
+        return _quoted(value)
+    return _WRITTEN[type(value)](value) if type(value) in _WRITTEN else _quoted(str(value))
 
 
-def _quoted_text(value: Any) -> str:
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _json(value: Any) -> str:
+    return "NULL" if value is None else _quoted(canonical_json(value))
+
+
+def _quoted(text: str) -> str:
+    if '"' in text or "\\" in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _instant(value: datetime) -> str:
@@ -57,15 +66,15 @@ def _instant(value: datetime) -> str:
 
 
 _TEXTS: Mapping[type, Callable[[Any], str]] = {
-    int: str,
     bool: lambda value: "t" if value else "f",
     datetime: _instant,
     date: date.isoformat,
 }
-"""How a value is written that is no text already."""
+"""How a value is written that neither is a text nor writes itself."""
 
-_QUOTED: Mapping[type, Callable[[Any], str]] = {
+_WRITTEN: Mapping[type, Callable[[Any], str]] = {
     **_TEXTS,
+    int: str,
     type(None): lambda _: "NULL",
     datetime: lambda value: f'"{_instant(value)}"',
 }

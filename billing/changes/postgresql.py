@@ -13,12 +13,14 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from billing.changes.arrays import array_of, column_types, scalar_of
+from billing.changes.arrays import array_literals, array_writers, column_types, scalar
 from billing.changes.entries import content_of, entry_row
 from billing.model import AuditEntry
 from billing.model.writes import (
+    AdjustedRow,
     AdjustRows,
     AuditRow,
+    ChangedRow,
     ChangeRows,
     DeleteRows,
     InsertRows,
@@ -105,18 +107,22 @@ class _Asked:
         return tuple(found)
 
 
-Draw = Callable[[_Asked], Any]
+Draw = Callable[[_Asked], Sequence[Any]]
+"""Draws some of a statement's parameters, in their order, from what is asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Composed:
-    """The statement of a shape, and how each of its parameters is drawn from what is asked."""
+    """The statement of a shape, and how its parameters are drawn from what is asked."""
 
     prepared: Prepared
     draws: Sequence[Draw]
 
     def call(self, asked: _Asked) -> Call:
-        return self.prepared, tuple([draw(asked) for draw in self.draws])
+        values: list[Any] = []
+        for draw in self.draws:
+            values += draw(asked)
+        return self.prepared, tuple(values)
 
 
 _COMPOSED: dict[Any, _Composed] = {}
@@ -138,13 +144,14 @@ class _Composition:
 
     asked: _Asked
     draws: list[Draw] = field(default_factory=list)
+    marks: int = 0
     parts: list[str] = field(default_factory=list)
     guards: list[str] = field(default_factory=list)
     taken: dict[int, str] = field(default_factory=dict)
 
     def composed(self) -> _Composed:
         """Return the statement: it answers with the numbers taken, in their order, then the guards."""
-        self.mark(lambda asked: asked.clinic_id)
+        self._mark(lambda asked: asked.clinic_id)
         for place, write in enumerate(self.asked.writes):
             self._add(place, write)
         self._append()
@@ -152,9 +159,16 @@ class _Composition:
         head = f"WITH {', '.join(self.parts)} " if self.parts else ""
         return _Composed(Prepared(f"{head}SELECT {', '.join([*numbers, *self.guards]) or '1'}"), self.draws)
 
-    def mark(self, draw: Draw) -> str:
+    def _mark(self, draw: Callable[[_Asked], Any]) -> str:
+        """Return the mark of one parameter."""
+        return self._marks(1, lambda asked: (draw(asked),))[0]
+
+    def _marks(self, count: int, draw: Draw) -> list[str]:
+        """Return the marks of parameters that are drawn together."""
         self.draws.append(draw)
-        return f"${len(self.draws)}"
+        first = self.marks + 1
+        self.marks += count
+        return [f"${place}" for place in range(first, first + count)]
 
     def _add(self, place: int, write: Write) -> None:
         match write:
@@ -166,8 +180,7 @@ class _Composition:
                 conflict = f" ON CONFLICT ({', '.join(key)}) " + (f"DO UPDATE SET {over}" if over else "DO NOTHING")
                 self._insert(place, table, rows[0], conflict)
             case AdjustRows(table, rows=adjusted):
-                first = adjusted[0]
-                self._adjust(place, table, list(first.key), list(first.deltas), list(first.at_least))
+                self._adjust(place, table, adjusted[0])
             case ChangeRows(table, rows=changed):
                 self._change(place, table, changed[0])
 
@@ -176,33 +189,38 @@ class _Composition:
         into = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])})"
         numbered = [value for value in row.values() if isinstance(value, (NumberText, NumberValue))]
         if numbered:
-            shown = [self._scalar(table, name, row[name], _cell(place, name)) for name in names]
+            shown = self._scalars(place, table, row)
             froms = self._froms(value.number for value in numbered)
             source = f" FROM {', '.join(froms)}" if froms else ""
             self._part(f"{into} SELECT {', '.join(['$1::uuid', *shown])}{source}{conflict}")
         else:
-            source = self._arrays(table, [(name, name, _column(place, name)) for name in names])
+            source = self._arrays(table, [("", names, _rows_of(place))])
             self._part(f"{into} SELECT {', '.join(['$1::uuid', *(f'u.{name}' for name in names)])} FROM {source}{conflict}")
 
-    def _adjust(self, place: int, table: Table, keys: list[str], deltas: list[str], floors: list[str]) -> None:
+    def _adjust(self, place: int, table: Table, first: AdjustedRow) -> None:
         source = self._arrays(
             table,
-            [(name, name, _part_of(place, "key", name)) for name in keys]
-            + [(f"d_{name}", name, _part_of(place, "deltas", name)) for name in deltas]
-            + [(f"f_{name}", name, _part_of(place, "at_least", name)) for name in floors],
+            [
+                ("", list(first.key), _part_of(place, "key")),
+                ("d_", list(first.deltas), _part_of(place, "deltas")),
+                ("f_", list(first.at_least), _part_of(place, "at_least")),
+            ],
         )
-        sets = ", ".join(f"{name} = t.{name} + u.d_{name}" for name in deltas)
-        conditions = [f"t.{name} = u.{name}" for name in keys] + [f"t.{name} + u.d_{name} >= u.f_{name}" for name in floors]
+        sets = ", ".join(f"{name} = t.{name} + u.d_{name}" for name in first.deltas)
+        conditions = [f"t.{name} = u.{name}" for name in first.key]
+        conditions += [f"t.{name} + u.d_{name} >= u.f_{name}" for name in first.at_least]
         self._update(place, table, sets, source, conditions)
 
-    def _change(self, place: int, table: Table, first: Any) -> None:
+    def _change(self, place: int, table: Table, first: ChangedRow) -> None:
         numbered = {name: value for name, value in first.set.items() if isinstance(value, (NumberText, NumberValue))}
         plain = [name for name in first.set if name not in numbered]
         source = self._arrays(
             table,
-            [(name, name, _part_of(place, "key", name)) for name in first.key]
-            + [(f"e_{name}", name, _part_of(place, "expect", name)) for name in first.expect]
-            + [(f"s_{name}", name, _part_of(place, "set", name)) for name in plain],
+            [
+                ("", list(first.key), _part_of(place, "key")),
+                ("e_", list(first.expect), _part_of(place, "expect")),
+                ("s_", plain, _part_of(place, "set")),
+            ],
         )
         assigned = [f"{name} = u.s_{name}" for name in plain]
         assigned += [f"{name} = {self._number(value)}" for name, value in numbered.items()]
@@ -214,31 +232,39 @@ class _Composition:
     def _update(self, place: int, table: Table, sets: str, source: str, conditions: Sequence[str]) -> None:
         where = " AND ".join(["t.clinic_id = $1::uuid", *conditions])
         name = self._part(f"UPDATE {table.name} AS t SET {sets} FROM {source} WHERE {where}")
-        self._guard(name, table.name, lambda asked: len(asked.writes[place].rows))  # type: ignore[union-attr]
+        self._guard(name, table.name, lambda asked: len(_rows_of(place)(asked)))
 
-    def _arrays(self, table: Table, columns: Sequence[tuple[str, str, Callable[[_Asked], Sequence[Any]]]]) -> str:
-        """Return `unnest(...) AS u(names)` over one array for each column."""
+    def _arrays(self, table: Table, columns: Sequence[tuple[str, Sequence[str], Callable[[_Asked], Sequence[Any]]]]) -> str:
+        """Return `unnest(...) AS u(names)` over one array for each column: prefix of the names, names, and the rows that they are drawn from."""
         types = column_types(table)
-        parts = []
-        for _, column, drawn in columns:
-            encode = array_of(table, column)
-            parts.append(f"{self.mark(lambda asked, drawn=drawn, encode=encode: encode(drawn(asked)))}::{types[column]}[]")  # type: ignore[misc]
-        return f"unnest({', '.join(parts)}) AS u({', '.join(name for name, _, _ in columns)})"
+        parts, names = [], []
+        for prefix, own, drawn in columns:
+            writers = array_writers(table, tuple(own))
+            marks = self._marks(len(own), lambda asked, drawn=drawn, writers=writers: array_literals(drawn(asked), writers))  # type: ignore[misc]
+            parts += [f"{mark}::{types[name]}[]" for mark, name in zip(marks, own, strict=True)]
+            names += [f"{prefix}{name}" for name in own]
+        return f"unnest({', '.join(parts)}) AS u({', '.join(names)})"
 
-    def _scalar(self, table: Table, name: str, value: Any, drawn: Draw) -> str:
-        if isinstance(value, (NumberText, NumberValue)):
-            return self._number(value)
-        encode = scalar_of(table, name)
-        return f"{self.mark(lambda asked: encode(drawn(asked)))}::{column_types(table)[name]}"
+    def _scalars(self, place: int, table: Table, row: Any) -> list[str]:
+        """Return the values of the one row that has a number of its own."""
+        types = column_types(table)
+        plain = [name for name, value in row.items() if not isinstance(value, (NumberText, NumberValue))]
+
+        def draw(asked: _Asked) -> list[Any]:
+            own = _rows_of(place)(asked)[0]
+            return [scalar(table, name, own[name]) for name in plain]
+
+        marks = dict(zip(plain, self._marks(len(plain), draw), strict=True))
+        return [f"{marks[name]}::{types[name]}" if name in marks else self._number(value) for name, value in row.items()]
 
     def _part(self, text: str) -> str:
         name = f"w{len(self.parts)}"
         self.parts.append(f"{name} AS ({text} RETURNING 1)")
         return name
 
-    def _guard(self, part: str, table: str, expected: Draw) -> None:
+    def _guard(self, part: str, table: str, expected: Callable[[_Asked], int]) -> None:
         count = f"(SELECT count(*) FROM {part})"
-        wanted = f"{self.mark(expected)}::bigint"
+        wanted = f"{self._mark(expected)}::bigint"
         short = f"'short:{table}:' || {count} || '/' || {wanted}"
         self.guards.append(f"CAST(CASE WHEN {count} = {wanted} THEN '0' ELSE {short} END AS bigint)")
 
@@ -247,27 +273,21 @@ class _Composition:
         if isinstance(shown, NumberValue):
             return value
         place, digits = self.asked.numbers[shown.number], shown.number.digits
-        prefix = self.mark(lambda asked: asked.number(place).prefix)
-        suffix = self.mark(lambda asked: asked.number(place).suffix)
+        prefix = self._mark(lambda asked: asked.number(place).prefix)
+        suffix = self._mark(lambda asked: asked.number(place).suffix)
         return f"{prefix}::text || lpad(({value})::text, greatest({digits}, length(({value})::text)), '0') || {suffix}::text"
 
     def _value(self, number: Number) -> str:
         """Return the number's value as SQL: taken by this very statement, or by one that the unit has sent before."""
         place = self.asked.numbers[number]
         if number.value is not None:
-            return f"{self.mark(lambda asked: asked.number(place).value)}::bigint"
+            return f"{self._mark(lambda asked: asked.number(place).value)}::bigint"
         if place not in self.taken:
             name = self.taken[place] = f"n{place}"
-            row = ", ".join(
-                f"{self.mark(draw)}::{kind}"
-                for draw, kind in (
-                    (lambda asked: asked.number(place).series, "text"),
-                    (lambda asked: asked.number(place).period, "text"),
-                    (lambda asked: asked.number(place).start_value, "bigint"),
-                )
-            )
+            series, period, start = self._marks(3, lambda asked: _counter_of(asked.number(place)))
             self.parts.append(
-                f"{name} AS (INSERT INTO number_counter AS c (clinic_id, series, period, latest_value) VALUES ($1::uuid, {row}) "
+                f"{name} AS (INSERT INTO number_counter AS c (clinic_id, series, period, latest_value) "
+                f"VALUES ($1::uuid, {series}::text, {period}::text, {start}::bigint) "
                 "ON CONFLICT (clinic_id, series, period) DO UPDATE SET latest_value = c.latest_value + 1 RETURNING latest_value AS value)"
             )
         return f"{self.taken[place]}.value"
@@ -282,7 +302,7 @@ class _Composition:
         if not audit:
             return
         froms = self._froms(entry.number for entry in audit if entry.number)
-        contents = [self.mark(_content(place)) + "::bytea" for place in range(len(audit))]
+        contents = [f"{mark}::bytea" for mark in self._marks(len(audit), _contents)]
         digits = [f" || ({self._value(entry.number)})::text::bytea" if entry.number else "" for entry in audit]
 
         def links(start: str) -> list[str]:
@@ -297,42 +317,44 @@ class _Composition:
             f"head AS (UPDATE audit_head AS t SET position = t.position + {len(audit)}, previous_hash = t.hash, hash = {at_head[-1]}{joined} "
             f"WHERE t.clinic_id = $1::uuid RETURNING t.position - {len(audit)} AS base, t.previous_hash AS hash)"
         )
-        hashes = links("head.hash")
+        hashes, types = links("head.hash"), column_types(_ENTRY)
+        names = list(entry_row(audit[0]))
         rows = []
         for place, entry in enumerate(audit):
-            known = [self._scalar(_ENTRY, name, None, _entry_cell(place, name)) for name in entry_row(entry)]
+            marks = self._marks(len(names), _entry_cells(place))
+            known = [f"{mark}::{types[name]}" for mark, name in zip(marks, names, strict=True)]
             number = self._value(entry.number) if entry.number else "NULL::bigint"
             places = [f"head.base + {place + 1}", *known, number, hashes[place], hashes[place + 1]]
             rows.append(f"SELECT $1::uuid, {', '.join(places)} FROM {', '.join(['head', *froms])}")
-        columns = ["clinic_id", "position", *entry_row(audit[0]), "number_value", "previous_hash", "hash"]
+        columns = ["clinic_id", "position", *names, "number_value", "previous_hash", "hash"]
         self.parts.append(f"entries AS (INSERT INTO audit_entry ({', '.join(columns)}) {' UNION ALL '.join(rows)} RETURNING 1)")
         self._guard("entries", "audit_entry", lambda asked: len(asked.audit))
 
 
-def _column(place: int, name: str) -> Callable[[_Asked], list[Any]]:
-    return lambda asked: [row[name] for row in asked.writes[place].rows]  # type: ignore[union-attr, index]
+def _rows_of(place: int) -> Callable[[_Asked], Sequence[Any]]:
+    return lambda asked: asked.writes[place].rows  # type: ignore[union-attr]
 
 
-def _cell(place: int, name: str) -> Draw:
-    return lambda asked: asked.writes[place].rows[0][name]  # type: ignore[union-attr, index]
+def _part_of(place: int, part: str) -> Callable[[_Asked], Sequence[Any]]:
+    return lambda asked: [getattr(row, part) for row in asked.writes[place].rows]  # type: ignore[union-attr]
 
 
-def _part_of(place: int, part: str, name: str) -> Callable[[_Asked], list[Any]]:
-    return lambda asked: [getattr(row, part)[name] for row in asked.writes[place].rows]  # type: ignore[union-attr]
+def _counter_of(number: Number) -> tuple[str, str, int]:
+    return number.series, number.period, number.start_value
 
 
-def _content(place: int) -> Draw:
-    return lambda asked: f"\\x{content_of(asked.clinic_id, asked.audit[place]).hex()}"
+def _contents(asked: _Asked) -> list[str]:
+    return [f"\\x{content_of(asked.clinic_id, entry).hex()}" for entry in asked.audit]
 
 
-def _entry_cell(place: int, name: str) -> Draw:
-    return lambda asked: entry_row(asked.audit[place])[name]
+def _entry_cells(place: int) -> Draw:
+    return lambda asked: [scalar(_ENTRY, name, value) for name, value in entry_row(asked.audit[place]).items()]
 
 
 def _delete(clinic_id: str, write: DeleteRows) -> Call:
     # On its own: the order of CTEs in one statement is not promised, and new rows may take the place of the old ones.
-    names, types = list(write.keys[0]), column_types(write.table)
+    names, types = tuple(write.keys[0]), column_types(write.table)
     source = ", ".join(f"${place}::{types[name]}[]" for place, name in enumerate(names, start=2))
     same = " AND ".join(f"t.{name} = u.{name}" for name in names)
     text = f"DELETE FROM {write.table.name} AS t USING unnest({source}) AS u({', '.join(names)}) WHERE t.clinic_id = $1::uuid AND {same}"
-    return Prepared(text), (clinic_id, *(array_of(write.table, name)([key[name] for key in write.keys]) for name in names))
+    return Prepared(text), (clinic_id, *array_literals(write.keys, array_writers(write.table, names)))

@@ -71,6 +71,8 @@ class Registry:
         self.plugins: tuple[Plugin, ...] = tuple(checked)
         self._by_name = {plugin.name: plugin for plugin in self.plugins}
         self._by_department = {each.code: plugin for plugin in self.healthy for each in plugin.declaration.departments}
+        self._settings: dict[str, tuple[ClinicFacts, PluginModel | None]] = {}
+        """Settings as read the last time, with the facts that they were read from: units of one clinic share those."""
         self._calls = {(impl.plugin_name, hook): impl for hook in HOOKS for impl in getattr(self._manager.hook, hook).get_hookimpls()}
 
     @property
@@ -97,7 +99,12 @@ class Registry:
 
     def settings(self, plugin: Plugin, clinic: ClinicFacts) -> PluginModel | None:
         """Return the plugin's settings for the clinic, as its model. Raises `BadPluginSettings`."""
-        return self.check_settings(plugin, clinic.settings.get(plugin.name, {}))
+        kept = self._settings.get(plugin.name)
+        if kept is not None and kept[0] is clinic:
+            return kept[1]
+        model = self.check_settings(plugin, clinic.settings.get(plugin.name, {}))
+        self._settings[plugin.name] = clinic, model
+        return model
 
     def check_settings(self, plugin: Plugin, values: Mapping[str, Any]) -> PluginModel | None:
         """Return values as the plugin's settings model. Raises `BadPluginSettings` naming the field."""

@@ -122,13 +122,14 @@ def take_payment(
     payment_id = new_id()
     facts = payment_facts(tx, opened, payment_id, scope, tendered.applied_minor)
     parts = settled_parts(tx, payable, settled)
+    own = {part.plugin.name: facts_of_part(tx, part, facts, parsed) for part in parts}
     for part in parts:
-        registry.of(tx).before_items_paid(part.plugin, facts_of_part(tx, part, facts, parsed), part.items, part.known)
+        registry.of(tx).before_items_paid(part.plugin, own[part.plugin.name], part.items, part.known)
     issue, issued = _issue_on_the_way(tx, payable.issue)
     plan = ask(
         parts,
         "on_items_paid",
-        lambda part: registry.of(tx).on_items_paid(part.plugin, facts_of_part(tx, part, facts, parsed), part.items, part.known),
+        lambda part: registry.of(tx).on_items_paid(part.plugin, own[part.plugin.name], part.items, part.known),
         effects_required=True,
     )
     number = next_number(tx, kind="receipt", series=series)

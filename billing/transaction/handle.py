@@ -56,6 +56,7 @@ class Transaction:
         self._writes: list[Write] = []
         self._audit: list[AuditRow] = []
         self._events: list[dict[str, Any]] = []
+        self._business_date: date | None = None
         self.actor = actor
         self.at = at
         self.plugins = plugins
@@ -82,7 +83,9 @@ class Transaction:
     @property
     def business_date(self) -> date:
         """The clinic's own date at `at`."""
-        return clock.business_date(self.at, self.clinic.time_zone)
+        if self._business_date is None:
+            self._business_date = clock.business_date(self.at, self.clinic.time_zone)
+        return self._business_date
 
     def found_clinic(self, clinic: ClinicFacts) -> None:
         """From here on the unit belongs to the clinic that it has just founded."""
