@@ -32,7 +32,6 @@ from billing.transaction.context import (
     context_from,
     read_actor,
     read_clinic_id,
-    scope_call,
     still_holds,
 )
 from billing.transaction.session import UnitSession
@@ -222,13 +221,12 @@ class _Unit:
 
         def opened(rows: list[list[Row]]) -> None:
             if kept is None:
-                read.append(context_from(rows[len(scope) + 1 :], clinic, actor, database.permissions))
+                read.append(context_from(calls, rows[1:], clinic, actor, database.permissions))
             elif not still_holds(kept, rows[-1]):
                 raise _Stale
 
-        scope = [scope_call(clinic_id)] if carrier.dialect == "postgresql" else []
-        opening = [begin, *scope, *context_calls(carrier.dialect, clinic_id, actor, whole=kept is None)]
-        self._trips = OpeningTrips(carrier, opening, opened)
+        calls = context_calls(carrier.dialect, clinic_id, actor) if kept is None else kept.opening
+        self._trips = OpeningTrips(carrier, [begin, *calls], opened)
         if kept is not None:
             return kept
         self._open()

@@ -5,7 +5,7 @@ ask the departments, and leave everything to be written in one go with the recei
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -107,7 +107,7 @@ def take_payment(
     request = {
         "invoice": wanted,
         "scope": str(scope),
-        "tenders": [asdict(each) for each in tenders],
+        "tenders": [_columns(each) for each in tenders],
         "applied_minor": applied_minor,
         "series": series,
         "given": {name: dict(values) for name, values in (given or {}).items()},
@@ -236,7 +236,7 @@ def _write(
     tx.write(InsertRows(PAYMENT, [payment]))
     if given:
         rows = [
-            {"id": new_id(), "payment_id": taken.id, "position": place, **asdict(tender)} for place, tender in enumerate(given, start=1)
+            {"id": new_id(), "payment_id": taken.id, "position": place, **_columns(tender)} for place, tender in enumerate(given, start=1)
         ]
         tx.write(InsertRows(TENDER, rows))
     if taken.items:
@@ -258,7 +258,12 @@ def _record(tx: Transaction, taken: PaymentTaken, number: Number) -> None:
 
 def _answer(taken: PaymentTaken) -> dict[str, Any]:
     answer = {each.name: getattr(taken, each.name) for each in fields(taken) if each.name not in {"items", "numbered", "replayed"}}
-    return answer | {"items": [asdict(item) for item in taken.items]}
+    return answer | {"items": [_columns(item) for item in taken.items]}
+
+
+def _columns(value: Tender | SettledItem) -> dict[str, Any]:
+    # dataclasses.asdict copies all that it finds, however deep: a tenth of a payment's time for values as flat as these.
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def _replayed(tx: Transaction, answer: Mapping[str, Any]) -> PaymentTaken:

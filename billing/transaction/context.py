@@ -99,6 +99,8 @@ class Context:
     clinic: ClinicFacts
     actor: Actor
     check: Row
+    opening: Sequence[Call]
+    """What a unit with this context opens with, behind its BEGIN: the name of the clinic, and the question."""
 
 
 _CHECK = Query(
@@ -166,11 +168,12 @@ def scope_call(clinic_id: str) -> Call:
     return Prepared(f"SET LOCAL app.clinic = '{clinic_id}'", kept=False), ()
 
 
-def context_calls(dialect: str, clinic_id: str, login: str, *, whole: bool) -> list[Call]:
-    """Return the calls that read the context of a unit: the whole of it, or just the row that says whether a kept one still holds."""
-    queries = (_CLINIC, _DEPARTMENTS, _PLUGINS, _SERIES, _CHECK) if whole else (_CHECK,)
+def context_calls(dialect: str, clinic_id: str, login: str) -> list[Call]:
+    """Return the calls that name the clinic and read the whole context of a unit; the last one asks for the row by which it is kept."""
     values = {"clinic_id": clinic_id, "login": login}
-    return [(prepared, prepared.encode(values)) for prepared in (query.prepared(dialect) for query in queries)]
+    found = [query.prepared(dialect) for query in (_CLINIC, _DEPARTMENTS, _PLUGINS, _SERIES, _CHECK)]
+    scope = [scope_call(clinic_id)] if dialect == "postgresql" else []
+    return [*scope, *((prepared, prepared.encode(values)) for prepared in found)]
 
 
 def still_holds(kept: Context, rows: Sequence[Row]) -> bool:
@@ -178,9 +181,9 @@ def still_holds(kept: Context, rows: Sequence[Row]) -> bool:
     return bool(rows) and rows[0] == kept.check
 
 
-def context_from(rows: Sequence[Sequence[Row]], code: str, login: str, permissions: Permissions) -> Context:
-    """Return the whole context from its rows. Raises `UnknownActor`, and `UnknownClinic` for who has no place in it too."""
-    (clinic,), departments, plugins, series, found = rows
+def context_from(calls: Sequence[Call], rows: Sequence[Sequence[Row]], code: str, login: str, permissions: Permissions) -> Context:
+    """Return the whole context from the rows of its calls. Raises `UnknownActor`, and `UnknownClinic` for who has no place in it too."""
+    (clinic,), departments, plugins, series, found = rows[-5:]
     if not found or not found[0].active:
         raise _unknown_actor(login)
     check = found[0]
@@ -197,7 +200,7 @@ def context_from(rows: Sequence[Sequence[Row]], code: str, login: str, permissio
         membership_id=check.membership_id,
         operator=check.is_operator,
     )
-    return Context(_facts(clinic, departments, settings, series), actor, check)
+    return Context(_facts(clinic, departments, settings, series), actor, check, [*calls[:-5], calls[-1]])
 
 
 def _facts(clinic: Row, departments: Sequence[Row], settings: Mapping[str, Any], series: Sequence[Row]) -> ClinicFacts:
