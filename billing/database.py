@@ -239,7 +239,8 @@ def open_engine(url: str, settings: Settings) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = create_engine(address, pool_pre_ping=True, connect_args={"options": _timeouts(settings), "prepare_threshold": None})
+        options = " ".join(f"-c {name}={value}" for name, value in settings.session_values().items())
+        engine = create_engine(address, pool_pre_ping=True, connect_args={"options": options, "prepare_threshold": None})
     event.listen(engine, "before_cursor_execute", _refuse_ends)
     return engine
 
@@ -282,15 +283,6 @@ def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("billing_mode", "write") == "write"
     driver: Any = connection.connection.driver_connection
     driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _timeouts(settings: Settings) -> str:
-    limits = {
-        "lock_timeout": settings.lock_timeout_seconds,
-        "statement_timeout": settings.statement_timeout_seconds,
-        "idle_in_transaction_session_timeout": settings.idle_timeout_seconds,
-    }
-    return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items()) + " -c timezone=UTC"
 
 
 def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:

@@ -15,10 +15,14 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from billing.errors import Misconfigured
 
 Source = Literal["system", "embedded"]
+
+SUPERUSER, OWNER, APPLICATION = "postgres", "billing_owner", "billing_app"
+"""The roles of a test's database: who made the server, whose the tables are, and as whom the tests' units run."""
 
 OLDEST_MAJOR = 14
 UNPRIVILEGED_ID = 65534  # PostgreSQL refuses to run as root, so root runs it as "nobody"
@@ -70,18 +74,24 @@ class _RunAs(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server, reached through the socket in its folder only; the superuser is `postgres` and needs no password."""
+    """A running server, reached through the socket in its folder only; nobody needs a password, the superuser is `postgres`."""
 
     folder: Path
 
-    def url(self, dbname: str) -> str:
+    def url(self, dbname: str, *, role: str = SUPERUSER) -> str:
         """Say where a database of this server is, in SQLAlchemy's words."""
-        return f"postgresql+psycopg://postgres@/{dbname}?host={quote(str(self.folder))}"
+        return f"postgresql+psycopg://{role}@/{dbname}?host={quote(str(self.folder))}"
 
-    def create_database(self, name: str, template: str | None = None) -> None:
+    def create_roles(self) -> None:
+        """Make the owner of the tables and the application's role."""
+        for role in (OWNER, APPLICATION):
+            self._administer(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+
+    def create_database(self, name: str, template: str | None = None, *, owner: str = SUPERUSER) -> None:
         """Make a database, empty or as a copy of `template`, to which nobody may be connected just then."""
         source = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
-        self._administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + source)
+        made = sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
+        self._administer(made + source)
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
@@ -90,6 +100,14 @@ class PostgresServer:
     def _administer(self, statement: sql.Composed) -> None:
         with psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True) as connection:
             connection.execute(statement)
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the address of the same database for another of the tests' roles; any other address as it is, SQLite's too."""
+    address = make_url(url)
+    if address.username not in {OWNER, APPLICATION}:
+        return url
+    return address.set(username=role).render_as_string(hide_password=False)
 
 
 @contextmanager

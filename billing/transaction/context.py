@@ -10,6 +10,7 @@ from billing.errors import NotFound
 from billing.model import CLINIC, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff
 from billing.model.types import NIL_ID
 from billing.money import Currency, currency
+from billing.transaction.scope import scope_calls
 from billing.trips import Query, Trips
 
 
@@ -132,7 +133,9 @@ def read_context(trips: Trips, *, clinic_id: str, code: str, login: str, permiss
     queries = (_STAFF, _MEMBER, _CLINIC, _DEPARTMENTS, _PLUGINS, _SERIES)
     values = {"clinic_id": clinic_id, "login": login}
     prepared = [query.prepared(trips.dialect) for query in queries]
-    staff, member, clinic, departments, plugins, series = trips.trip([(each, each.encode(values)) for each in prepared])
+    scope = scope_calls(trips.dialect, clinic_id)
+    answers = trips.trip([*scope, *((each, each.encode(values)) for each in prepared)])
+    staff, member, clinic, departments, plugins, series = answers[len(scope) :]
     settings = {row.plugin: row.settings for row in plugins}
     row = clinic[0]
     facts = ClinicFacts(

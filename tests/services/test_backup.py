@@ -358,7 +358,7 @@ def test_backup_of_another_version_or_of_an_absent_plugin_is_refused(
 
 
 def test_tables_of_a_plugin_that_is_gone_are_kept(busy: World, file: Path, empty_sqlite_url: str, installed: Registry) -> None:
-    with busy.database.engine.begin() as connection:
+    with busy.admin.begin() as connection:
         connection.execute(text("CREATE TABLE surgery_table (name TEXT)"))
         connection.execute(text("INSERT INTO surgery_table VALUES ('one'), ('two')"))
 
