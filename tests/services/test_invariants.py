@@ -15,12 +15,13 @@ from billing.services import audit, consultations, doctor, invoice_steps, prices
 from billing.services.doctor import Check
 from billing.services.invariants import code
 from billing.services.quotation import NewAdjustment, NewItem
+from billing.testing.postgres import APPLICATION, OWNER
 from billing.testing.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from billing.testing.postgres import APPLICATION, OWNER, PostgresServer
+    from billing.testing.postgres import PostgresServer
 
 NOBODY = "00000000-0000-0000-0000-00000000dead"
 PAID = "(SELECT id FROM invoice WHERE status = 'paid')"
