@@ -127,7 +127,7 @@ def running_postgres(*, source: Source | None = None) -> Iterator[PostgresServer
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # Ctrl-C in the terminal is for the tests; the server goes when they are done
-            **_give_away(folder, data),
+            **give_away(folder, data),
         )
         try:
             _wait_until_ready(life)
@@ -181,7 +181,7 @@ def _memory() -> Path | None:
     return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_WANTED_BYTES else None
 
 
-def _give_away(*folders: Path) -> _RunAs:
+def give_away(*folders: Path) -> _RunAs:
     """Hand folders to the unprivileged user if we are root, and say how to run as that user."""
     if os.geteuid() != 0:
         return {}
@@ -194,7 +194,7 @@ def _give_away(*folders: Path) -> _RunAs:
 def _readable(binaries: Path, folder: Path) -> Path:
     """Copy the package's binaries into the server's folder if its user can't run them where they are, as in root's own home."""
     try:
-        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd=folder, **_give_away(folder))
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd=folder, **give_away(folder))
     except PermissionError:
         package = binaries.parents[1]
         for part in (package, package.with_name(f"{package.name}.libs")):  # the latter where Linux finds the package's libraries
