@@ -45,7 +45,7 @@ def pooler(postgres_server: PostgresServer) -> Iterator[Path]:
         f"auth_type = trust\nauth_file = {folder}/users\npool_mode = transaction\ndefault_pool_size = {SERVER_CONNECTIONS}\n"
         "ignore_startup_parameters = options\n"
     )
-    command = ["/bin/sh", "-c", LIFE, "pooler", binary, folder / "pgbouncer.ini", folder / "log"]
+    command = ["/bin/sh", "-c", LIFE, "pooler", binary, f"{folder}/pgbouncer.ini", f"{folder}/log"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **give_away(folder)) as life:
         _wait_until_ready(folder)
         yield folder
