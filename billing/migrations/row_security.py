@@ -63,9 +63,9 @@ def protect(connection: Connection) -> list[str]:
     bare = [table for table in clinic_tables(connection) if not table.protected]
     for table in bare:
         for policy in {POLICY, *table.openings}:
-            connection.exec_driver_sql(f'DROP POLICY IF EXISTS "{policy}" ON {table.name}')
-        connection.exec_driver_sql(f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
-        connection.exec_driver_sql(f"CREATE POLICY {POLICY} ON {table.name} USING ({CONDITION}) WITH CHECK ({CONDITION})")
+            connection.exec_driver_sql(f'DROP POLICY IF EXISTS "{policy}" ON "{table.name}"')
+        connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')
+        connection.exec_driver_sql(f'CREATE POLICY {POLICY} ON "{table.name}" USING ({CONDITION}) WITH CHECK ({CONDITION})')
     return [table.name for table in bare]
 
 
@@ -76,4 +76,4 @@ def lift(connection: Connection) -> None:
     """
     for table in clinic_tables(connection):
         if table.forced:
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} NO FORCE ROW LEVEL SECURITY")
+            connection.exec_driver_sql(f'ALTER TABLE "{table.name}" NO FORCE ROW LEVEL SECURITY')

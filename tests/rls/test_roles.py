@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from billing import migrations, registry
 from billing.changes.failures import NotAllowedHere
 from billing.interfaces.cli.frame import Frame
+from billing.migrations import row_security
 from billing.migrations.privileges import RoleOwnsTables, UnknownDatabaseRole
 from billing.model import Base, TableClass, Upkeep
 from billing.services import doctor
@@ -89,6 +90,22 @@ def test_grant_takes_away_what_was_given_beside_it(world: World) -> None:
     with world.admin.connect() as connection:
         granted = _granted(connection)
     assert [granted[name] for name in ("payment", "audit_entry", "surgery_note")] == [{"SELECT", "INSERT"}] * 2 + [{"SELECT"}]
+
+
+def test_partition_is_reached_through_its_table_only(world: World) -> None:
+    owner_url = as_role(world.url, OWNER)
+    _execute(
+        owner_url,
+        "CREATE TABLE surgery_room (clinic_id uuid, id uuid, PRIMARY KEY (clinic_id, id)) PARTITION BY HASH (clinic_id)",
+        "CREATE TABLE surgery_room_all PARTITION OF surgery_room FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    )
+
+    migrations.upgrade(owner_url, registry=SHIPPED, grant_to=APPLICATION)
+
+    with world.admin.connect() as connection:
+        granted, protected = _granted(connection), {table.name: table.protected for table in row_security.clinic_tables(connection)}
+    assert (granted["surgery_room"], granted.get("surgery_room_all")) == ({"SELECT"}, None)
+    assert (protected["surgery_room"], protected.get("surgery_room_all")) == (True, None)
 
 
 @pytest.mark.parametrize(("role", "error"), [("nobody_here", UnknownDatabaseRole), (OWNER, RoleOwnsTables), (SUPERUSER, RoleOwnsTables)])
