@@ -258,9 +258,10 @@ class _Unit:
         assert self._trips is not None, "a unit sends after it has begun"
         if not (writes or audit):
             return self._trips.trip(calls)
+        self._open()
+        self._check_boundary()  # outside of a transaction every row would be durable at once
         if self._database.dialect == "postgresql":
             return postgresql.carry_out(self._trips, self._tx.clinic_id, writes, audit, calls)
-        self._open()
         sqlite.carry_out(self._driver, self._tx.clinic_id, writes, audit, self._database.names)
         return self._trips.trip(calls)
 
@@ -275,8 +276,8 @@ class _Unit:
     def _check_boundary(self) -> None:
         alive = self._driver.in_transaction if self._database.dialect == "sqlite" else self._driver.pgconn.transaction_status == _INTRANS
         if self._joined is not None:
-            joined = self._joined.get_transaction()
-            alive = alive and joined is not None and joined.is_active and joined is self._begun
+            kept = not (self._joined.closed or self._joined.invalidated) and self._joined.get_transaction() is self._begun
+            alive = alive and kept and self._begun.is_active
         if not alive:
             raise PluginViolation(
                 "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"

@@ -3,6 +3,7 @@
 Every connection is in the driver's autocommit mode: a transaction begins where the boundary says BEGIN, and nowhere by itself.
 """
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ BEGIN = {
 }
 """How a transaction begins, by dialect and by what it is for."""
 
-_ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START"})
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_END = re.compile(r"\A\s*(BEGIN|START|END)\b|(?:\A|;)[\s;]*(COMMIT|ROLLBACK(?!\s+TO\b)|ABORT)\b", re.IGNORECASE)
+"""What begins or ends a transaction, an end also as a later one of several statements; going back to a savepoint doesn't."""
 
 
 class BadDatabaseUrl(Misconfigured):
@@ -40,7 +43,8 @@ def open_engine(url: str, settings: Settings) -> Engine:
         engine = create_engine(address, connect_args={"timeout": settings.lock_timeout_seconds, "isolation_level": None})
         event.listen(engine, "connect", _prepare_sqlite)
     else:
-        arguments = {"options": _timeouts(settings), "prepare_threshold": None, "autocommit": True}
+        options = " ".join(f"-c {name}={value}" for name, value in settings.session_values().items())
+        arguments = {"options": options, "prepare_threshold": None, "autocommit": True}
         # Who used a connection has ended its transaction: the boundary by its own hand, a connection of SQLAlchemy when it is closed.
         engine = create_engine(address, connect_args=arguments, pool_reset_on_return=None)
         event.listen(engine, "connect", _prepare_postgresql)
@@ -96,23 +100,10 @@ def _begin(connection: Connection) -> None:
         driver.execute(BEGIN[connection.dialect.name, mode])
 
 
-def _timeouts(settings: Settings) -> str:
-    limits = {
-        "lock_timeout": settings.lock_timeout_seconds,
-        "statement_timeout": settings.statement_timeout_seconds,
-        "idle_in_transaction_session_timeout": settings.idle_timeout_seconds,
-    }
-    return (
-        " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items())
-        + " -c timezone=UTC -c plan_cache_mode=force_generic_plan"
-    )
-
-
 def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:
     del connection, cursor, rest_of_event
-    word, _, rest = statement.lstrip().partition(" ")
-    if word.rstrip(";").upper() in _ENDS and not rest.lstrip().upper().startswith("TO"):
-        raise own_end(word.upper())
+    if found := _END.search(_COMMENT.sub(" ", statement)):
+        raise own_end(str(found.group(1) or found.group(2)).upper())
 
 
 def own_end(what: str) -> PluginViolation:

@@ -30,7 +30,7 @@ from billing.facts import (
     StoredEffect,
 )
 from billing.hookspecs import hookimpl
-from billing.model import CLINIC, Base, ClinicRow, ClinicRowWithId, check, new_id, references, types, unique
+from billing.model import CLINIC, Base, ClinicRow, ClinicRowWithId, Upkeep, check, new_id, references, types, unique
 from billing.model.types import Day, Flag, Id, Instant, Json, Milli, Minor, Name, Whole
 from billing.money import (
     Currency,
@@ -148,6 +148,7 @@ __all__ = [
     "Tell",
     "Tender",
     "Transaction",
+    "Upkeep",
     "Whole",
     "adjust",
     "allocate",

@@ -46,6 +46,11 @@ class Settings:
     database_url: str = _text(
         "", "Where the data is; default: a SQLite file in the user's data folder.", example="postgresql://user@host/billing"
     )
+    owner_database_url: str = _text(
+        "",
+        "The same database as the owner of its tables, who migrates it; default: the one address.",
+        example="postgresql://owner@host/billing",
+    )
     actor: str = _text("operator", "The login of who acts, where a command has no --as.", example="operator", empty=False)
     clinic: str = _text("", "The code of the clinic, where a command has no --clinic.", example="north")
     plugins: str | None = _text(None, "Load exactly these plugins (names, comma separated), for rescue and tests.", example="first,second")
@@ -60,6 +65,26 @@ class Settings:
         "How statements travel to PostgreSQL: `direct` (prepared, quickest) or `pipeline` (nothing prepared, for a pooler of transactions).",
         choices=("direct", "pipeline"),
     )
+
+    @property
+    def owner_url(self) -> str:
+        """Where the database is migrated and restored."""
+        return self.owner_database_url or self.database_url
+
+    def session_values(self) -> dict[str, str]:
+        """Return what a session on PostgreSQL has to be set to: its limits in milliseconds, UTC, and one plan for each prepared statement.
+
+        Ours are prepared for lookups by key, whose plan does not depend on the values; left alone, PostgreSQL plans the write again each time.
+        """
+        limits = {
+            "lock_timeout": self.lock_timeout_seconds,
+            "statement_timeout": self.statement_timeout_seconds,
+            "idle_in_transaction_session_timeout": self.idle_timeout_seconds,
+        }
+        return {name: str(round(seconds * 1000)) for name, seconds in limits.items()} | {
+            "timezone": "UTC",
+            "plan_cache_mode": "force_generic_plan",
+        }
 
     @property
     def plugin_names(self) -> list[str] | None:

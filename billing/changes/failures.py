@@ -34,6 +34,12 @@ class DatabaseUnavailable(Misconfigured):
     code = "database_unavailable"
 
 
+class NotAllowedHere(Misconfigured):
+    """The role that we connect as may not do this: it lacks a privilege, or the act is the tables' owner's. Facts: `reason`."""
+
+    code = "database_privilege_missing"
+
+
 class AlreadyThere(Conflict):
     """A row with this key stands already. Facts: `constraint`."""
 
@@ -101,6 +107,10 @@ def explain(error: BaseException, *, table: str | None = None, plugins: frozense
         return PluginViolation(
             f"The plugin {owner} broke its contract: {reason}. Nothing was booked.", plugin=owner, reason=reason, constraint=name
         )
+    return _in_words(kind, name, table, message.splitlines()[0] if message else type(original).__name__)
+
+
+def _in_words(kind: str, name: str | None, table: str | None, message: str) -> BillingError:
     match kind:
         case "unique":
             return AlreadyThere(f"This stands already ({name}): use another code, or change the one that is there.", constraint=name)
@@ -110,9 +120,14 @@ def explain(error: BaseException, *, table: str | None = None, plugins: frozense
             return NotStorable(f"The database can't hold this value ({name or message}).", constraint=name)
         case "busy":
             return Busy("Somebody else is writing this right now: try again in a moment.")
+        case "clinic":
+            return PluginViolation(f"A row names another clinic than the unit's ({message}): nothing was booked.", reason="clinic")
+        case "privilege":
+            cure = "migrate and restore as the tables' owner (BILLING_OWNER_DATABASE_URL), who gives the application's role what it lacks"
+            return NotAllowedHere(f"The database does not let us do this ({message}): {cure} (`billing db grant`).", reason=message)
         case "schema":
-            return Misconfigured(f"The database does not have what this needs ({message.splitlines()[0]}): run `billing db upgrade`.")
-    return DatabaseUnavailable(f"The database can't do this now: {message.splitlines()[0] if message else type(original).__name__}.")
+            return Misconfigured(f"The database does not have what this needs ({message}): run `billing db upgrade`.")
+    return DatabaseUnavailable(f"The database can't do this now: {message}.")
 
 
 def _driver_error(error: BaseException) -> BaseException:
@@ -135,13 +150,23 @@ def _read_sqlite(message: str) -> tuple[str, str | None]:
     return ("schema", None) if "no such table" in message or "no such column" in message else ("other", None)
 
 
-_STATES = {"23505": "unique", "23503": "foreign", "23514": "check", "23502": "null", "42P01": "schema", "42703": "schema"}
+_STATES = {
+    "23505": "unique",
+    "23503": "foreign",
+    "23514": "check",
+    "23502": "null",
+    "42P01": "schema",
+    "42703": "schema",
+    "42501": "privilege",
+}
 
 
 def _read_postgresql(state: str | None, message: str) -> tuple[str, str | None]:
     if state == "22P02" and (found := re.search(r'"short:(\w+):', message)):
         return "short", found.group(1)
     named = re.search(r'constraint "(\w+?)(?:_\d+)?"', message) or re.search(r'column "(\w+)"', message)
+    if state == "42501" and "row-level security" in message:
+        return "clinic", None
     if state in _STATES:
         return _STATES[state], named.group(1) if named else None
     if state == "XX000" and named:

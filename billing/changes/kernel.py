@@ -15,7 +15,7 @@ from sqlalchemy import Table, Text
 from billing.changes.kinds import Adjust, Change, ChangeRow, DoneFor, Insert, Key, Put, Tell
 from billing.changes.needs import Known
 from billing.errors import PluginViolation, Refused
-from billing.model import Effect, canonical_json, new_id
+from billing.model import Effect, Upkeep, canonical_json, new_id
 from billing.model.types import DayType, FlagType, IdType, InstantType, JsonType, WholeType
 from billing.model.writes import AdjustedRow, AdjustRows, ChangedRow, ChangeRows, InsertRows, PutRows, Write
 
@@ -120,6 +120,8 @@ class _Checked:
                 self._change(self._own(table), key, expect, values)
             case Put(table, key, values):
                 owned = self._own(table)
+                if table.upkeep is Upkeep.ADDED:
+                    raise self._violation(f"it put a row of {owned.name}, whose rows are only added")
                 self.puts[owned][self._key(owned, key)] = self._columns(owned, {**key, **values})
             case DoneFor():
                 self._effect(change)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnClause, Select, TableClause, Text, TextClause, bindparam, column, select, table, text
 from sqlalchemy.sql import visitors
 
-from billing.model import CLINIC, Invoice, InvoiceItem, Patient
+from billing.model import CLINIC, Invoice, InvoiceItem, Patient, Upkeep
 from billing.model.scoping import bind_clinic, require_scoped
 from billing.model.types import DayType, IdType, WholeType
 from billing.trips import DIALECTS, Prepared, Row, prepare
@@ -67,6 +67,8 @@ class Need:
             wanted = {each.name for each in lock.__table__.primary_key.columns} - {"clinic_id"}
             if missing := wanted - {each.key for each in statement.selected_columns}:
                 raise ValueError(f"a need that locks {lock.__table__.name} selects its key too: {', '.join(sorted(missing))} is missing")
+            if lock.upkeep is Upkeep.ADDED:
+                raise ValueError(f"a need can't lock {lock.__table__.name}: its rows are only added, so nobody has the right to change one")
         self.lock = lock
         self.of = of
         ordered = bind_clinic(statement)

@@ -17,6 +17,7 @@ from billing.changes.failures import explain
 from billing.database import over_all_clinics
 from billing.engine import open_engine
 from billing.errors import Misconfigured
+from billing.migrations import privileges, row_security
 from billing.model import MigrationLock
 from billing.registry import Plugin, Registry
 from billing.settings import Settings
@@ -44,19 +45,26 @@ class Lineage:
         return self.current != self.head
 
 
-def upgrade(url: str, *, registry: Registry, settings: Settings | None = None) -> list[Lineage]:
+def upgrade(url: str, *, registry: Registry, settings: Settings | None = None, grant_to: str | None = None) -> list[Lineage]:
     """Upgrade every lineage to its head, in one transaction; a second run does nothing. Return what was done, by lineage.
 
+    On PostgreSQL every table of clinics has its row level security afterwards, and the role `grant_to` what the application needs.
     Raises `Misconfigured` errors that say what is wrong with the database.
     """
-    engine = open_engine(url, settings or Settings())
+    chosen = settings or Settings()
+    engine = open_engine(url, chosen)
     try:
         with over_all_clinics(engine, writing=True) as connection:
             _lock(connection)
-            before = _status(connection, registry)
+            behind = [each for each in _status(connection, registry) if each.behind]
+            if behind:  # else no table is locked either
+                row_security.lift(connection)
             for name, location in _lineages(registry.healthy):
                 command.upgrade(_config(connection, name, location), "heads")
-            return [each for each in before if each.behind]
+            row_security.protect(connection)
+            if grant_to is not None:
+                privileges.grant(connection, grant_to, chosen)
+            return behind
     except DBAPIError as error:
         raise explain(error) from error
     finally:
@@ -78,6 +86,18 @@ def purge(url: str, *, plugin: Plugin, settings: Settings | None = None) -> None
         engine.dispose()
 
 
+def grant(url: str, *, role: str, settings: Settings) -> None:
+    """Give the application's role what it needs, as the tables' owner at `url`. Raises what `privileges.grant` raises."""
+    engine = open_engine(url, settings)
+    try:
+        with over_all_clinics(engine, writing=True) as connection:
+            privileges.grant(connection, role, settings)
+    except DBAPIError as error:
+        raise explain(error) from error
+    finally:
+        engine.dispose()
+
+
 def status(engine: Engine, *, registry: Registry) -> list[Lineage]:
     """Return where each lineage stands."""
     try:
@@ -85,6 +105,12 @@ def status(engine: Engine, *, registry: Registry) -> list[Lineage]:
             return _status(connection, registry)
     except DBAPIError as error:
         raise explain(error) from error
+
+
+def warning(engine: Engine) -> str | None:
+    """Say what PostgreSQL can't keep from the role that we connect as; None where there is nothing to be said."""
+    with over_all_clinics(engine, writing=False) as connection:
+        return privileges.warning(connection)
 
 
 def require_current(engine: Engine, *, registry: Registry) -> None:

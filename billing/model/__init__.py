@@ -1,6 +1,6 @@
 """Tables: columns, keys and constraints, one file per noun. They know nothing of services, sessions or plugins."""
 
-from billing.model.base import CLINIC, Base, ClinicRow, ClinicRowWithId, TableClass, check, references, unique
+from billing.model.base import CLINIC, Base, ClinicRow, ClinicRowWithId, TableClass, Upkeep, check, references, unique
 from billing.model.clinic import Clinic, ClinicCode, ClinicPlugin, Department
 from billing.model.invoice import Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, SourceClaim
 from billing.model.payment import Effect, NumberCounter, NumberSeries, Payment, PaymentItem, Tender
@@ -43,6 +43,7 @@ __all__ = [
     "Staff",
     "TableClass",
     "Tender",
+    "Upkeep",
     "canonical_json",
     "check",
     "new_id",

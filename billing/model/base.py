@@ -28,11 +28,25 @@ class TableClass(StrEnum):
     LOCAL = "local"
 
 
+class Upkeep(StrEnum):
+    """What becomes of a table's rows once they stand. On PostgreSQL the application's role is granted this and no more."""
+
+    ADDED = "added"
+    """Append-only: a row is never changed; what was wrong is corrected by another one."""
+
+    CHANGED = "changed"
+    """Rows are changed, never deleted."""
+
+    DELETED = "deleted"
+    """Rows are changed and deleted."""
+
+
 class Base(DeclarativeBase):
-    """The root of all tables, the plugins' included."""
+    """The root of all tables, the plugins' included. A class that says nothing of its rows' upkeep may do everything with them."""
 
     metadata = MetaData(naming_convention=NAMES)
     table_class: TableClass
+    upkeep = Upkeep.DELETED
 
 
 class ClinicRow:

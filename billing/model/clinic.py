@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKeyConstraint, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.model.base import Base, ClinicRow, TableClass, check
+from billing.model.base import Base, ClinicRow, TableClass, Upkeep, check
 from billing.model.types import Flag, Id, IdType, Instant, Json, Name, Whole, new_id
 
 
@@ -12,6 +12,7 @@ class ClinicCode(Base):
 
     __tablename__ = "clinic_code"
     table_class = TableClass.REFERENCE
+    upkeep = Upkeep.ADDED
 
     code: Mapped[str] = mapped_column(Text, primary_key=True)
     clinic_id: Mapped[Id]
@@ -26,6 +27,7 @@ class Clinic(Base):
         check("payment_days", "payment_days BETWEEN 0 AND 3650"),
     )
     table_class = TableClass.CLINIC
+    upkeep = Upkeep.CHANGED
 
     clinic_id: Mapped[str] = mapped_column(IdType, primary_key=True)
     code: Mapped[Name]
@@ -49,6 +51,7 @@ class Department(ClinicRow, Base):
 
     __tablename__ = "department"
     __table_args__ = (ForeignKeyConstraint(["clinic_id"], ["clinic.clinic_id"], name="fk_department_clinic_id"),)
+    upkeep = Upkeep.CHANGED
 
     code: Mapped[str] = mapped_column(Text, primary_key=True)
     plugin: Mapped[Name]
@@ -60,6 +63,7 @@ class ClinicPlugin(ClinicRow, Base):
     """Whether a plugin acts for a clinic, and with which settings (as the plugin's model reads them)."""
 
     __tablename__ = "clinic_plugin"
+    upkeep = Upkeep.CHANGED
 
     plugin: Mapped[str] = mapped_column(Text, primary_key=True)
     enabled: Mapped[Flag]

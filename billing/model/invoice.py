@@ -3,7 +3,7 @@
 from sqlalchemy import Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.model.base import Base, ClinicRow, ClinicRowWithId, check, references, unique
+from billing.model.base import Base, ClinicRow, ClinicRowWithId, Upkeep, check, references, unique
 from billing.model.types import Day, Flag, Id, IdType, Instant, Json, Milli, Minor, Name, Whole
 
 
@@ -34,6 +34,7 @@ class Invoice(ClinicRowWithId, Base):
         Index("ix_invoice_number", "clinic_id", "number"),
         Index("ix_invoice_status", "clinic_id", "status", "due_date"),
     )
+    upkeep = Upkeep.CHANGED
 
     patient_id: Mapped[Id]
     client_id: Mapped[Id]

@@ -3,7 +3,7 @@
 from sqlalchemy import Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.model.base import Base, ClinicRow, ClinicRowWithId, check, references, unique
+from billing.model.base import Base, ClinicRow, ClinicRowWithId, Upkeep, check, references, unique
 from billing.model.types import Day, Flag, Id, IdType, Instant, Json, Milli, Minor, Name, Whole
 
 
@@ -24,6 +24,7 @@ class Payment(ClinicRowWithId, Base):
         Index("ix_payment_taken", "clinic_id", "taken_at", "id"),
         Index("ix_payment_receipt_number", "clinic_id", "receipt_number"),
     )
+    upkeep = Upkeep.ADDED
 
     invoice_id: Mapped[Id]
     scope: Mapped[Name]
@@ -52,6 +53,7 @@ class Tender(ClinicRowWithId, Base):
         check("amount", "amount_minor >= 0"),
         Index("ix_tender_payment", "clinic_id", "payment_id"),
     )
+    upkeep = Upkeep.ADDED
 
     payment_id: Mapped[Id]
     position: Mapped[Whole]
@@ -69,6 +71,7 @@ class PaymentItem(ClinicRow, Base):
         references("invoice_item", "item_id"),
         Index("ix_payment_item_item", "clinic_id", "item_id"),
     )
+    upkeep = Upkeep.ADDED
 
     payment_id: Mapped[str] = mapped_column(IdType, primary_key=True)
     item_id: Mapped[str] = mapped_column(IdType, primary_key=True)
@@ -87,6 +90,7 @@ class Effect(ClinicRowWithId, Base):
         unique("action_id", "item_id", "kind", "row_key", name="uq_effect_once"),
         Index("ix_effect_item", "clinic_id", "item_id"),
     )
+    upkeep = Upkeep.ADDED
 
     action: Mapped[Name]
     action_id: Mapped[Id]
@@ -108,6 +112,7 @@ class NumberSeries(ClinicRow, Base):
         check("reset", "reset IN ('never', 'year', 'month')"),
         check("start", "start_value >= 1"),
     )
+    upkeep = Upkeep.CHANGED
 
     series: Mapped[str] = mapped_column(Text, primary_key=True)
     kind: Mapped[Name]
@@ -123,6 +128,7 @@ class NumberCounter(ClinicRow, Base):
 
     __tablename__ = "number_counter"
     __table_args__ = (references("number_series", "series", target="series"),)
+    upkeep = Upkeep.CHANGED
 
     series: Mapped[str] = mapped_column(Text, primary_key=True)
     period: Mapped[str] = mapped_column(Text, primary_key=True)

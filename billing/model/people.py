@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.model.base import Base, ClinicRowWithId, TableClass, check, references, unique
+from billing.model.base import Base, ClinicRowWithId, TableClass, Upkeep, check, references, unique
 from billing.model.types import Day, Flag, Id, IdType, Instant, Name, new_id
 
 
@@ -13,6 +13,7 @@ class Staff(Base):
     __tablename__ = "staff"
     __table_args__ = (UniqueConstraint("login", name="uq_staff_login"),)
     table_class = TableClass.REFERENCE
+    upkeep = Upkeep.CHANGED
 
     id: Mapped[str] = mapped_column(IdType, primary_key=True, default=new_id)
     login: Mapped[Name]
@@ -32,6 +33,7 @@ class Membership(ClinicRowWithId, Base):
         unique("source"),
         check("who", "staff_id IS NOT NULL OR provider"),
     )
+    upkeep = Upkeep.CHANGED
 
     staff_id: Mapped[Id | None]
     name: Mapped[Name]
@@ -47,6 +49,7 @@ class Client(ClinicRowWithId, Base):
 
     __tablename__ = "client"
     __table_args__ = (unique("source"), Index("ix_client_name", "clinic_id", "name"))
+    upkeep = Upkeep.CHANGED
 
     name: Mapped[Name]
     phone: Mapped[Name] = mapped_column(Text, default="")
@@ -69,6 +72,7 @@ class Patient(ClinicRowWithId, Base):
         Index("ix_patient_name", "clinic_id", "name"),
         Index("ix_patient_client", "clinic_id", "client_id"),
     )
+    upkeep = Upkeep.CHANGED
 
     client_id: Mapped[Id]
     kind: Mapped[Name]
@@ -93,6 +97,7 @@ class Consultation(ClinicRowWithId, Base):
         Index("ix_consultation_patient", "clinic_id", "patient_id"),
         Index("ix_consultation_provider", "clinic_id", "provider_id", "created_at"),
     )
+    upkeep = Upkeep.CHANGED
 
     patient_id: Mapped[Id]
     provider_id: Mapped[Id]

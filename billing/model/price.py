@@ -3,7 +3,7 @@
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.model.base import Base, ClinicRowWithId, check, references, unique
+from billing.model.base import Base, ClinicRowWithId, Upkeep, check, references, unique
 from billing.model.types import Flag, Id, Instant, Name, Whole
 
 
@@ -18,6 +18,7 @@ class Service(ClinicRowWithId, Base):
         check("tax_rate_bp", "tax_rate_bp BETWEEN 0 AND 10000"),
         Index("ix_service_department", "clinic_id", "department", "code"),
     )
+    upkeep = Upkeep.CHANGED
 
     code: Mapped[Name]
     department: Mapped[Name]
@@ -38,6 +39,7 @@ class ServicePrice(ClinicRowWithId, Base):
         references("service", "service_id"),
         Index("ix_service_price_service", "clinic_id", "service_id", "valid_from_at"),
     )
+    upkeep = Upkeep.ADDED
 
     service_id: Mapped[Id]
     valid_from_at: Mapped[Instant]

@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.model.base import Base, ClinicRow, ClinicRowWithId, TableClass
+from billing.model.base import Base, ClinicRow, ClinicRowWithId, TableClass, Upkeep
 from billing.model.types import Id, IdType, Instant, Json, Name, Whole
 
 
@@ -12,6 +12,7 @@ class AuditHead(ClinicRow, Base):
 
     __tablename__ = "audit_head"
     __table_args__ = (ForeignKeyConstraint(["clinic_id"], ["clinic.clinic_id"], name="fk_audit_head_clinic_id"),)
+    upkeep = Upkeep.CHANGED
 
     position: Mapped[Whole]
     hash: Mapped[Name]
@@ -23,6 +24,7 @@ class AuditEntry(ClinicRow, Base):
 
     __tablename__ = "audit_entry"
     __table_args__ = (Index("ix_audit_entry_subject", "clinic_id", "subject_id"),)
+    upkeep = Upkeep.ADDED
 
     position: Mapped[Whole] = mapped_column(primary_key=True)
     at: Mapped[Instant]
@@ -41,6 +43,7 @@ class Event(ClinicRowWithId, Base):
 
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_unsent", "clinic_id", "sent_at", "id"),)
+    upkeep = Upkeep.CHANGED
 
     topic: Mapped[Name]
     subject_id: Mapped[Name]
@@ -53,6 +56,7 @@ class IdempotencyKey(ClinicRow, Base):
     """A key that an actor has used, what was asked with it, and the answer. Rolled back with a failed act, so it can be used again."""
 
     __tablename__ = "idempotency_key"
+    upkeep = Upkeep.CHANGED
 
     actor_id: Mapped[str] = mapped_column(IdType, primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -67,6 +71,7 @@ class DocumentPrint(ClinicRowWithId, Base):
 
     __tablename__ = "document_print"
     __table_args__ = (Index("ix_document_print_document", "clinic_id", "document_id"),)
+    upkeep = Upkeep.ADDED
 
     document: Mapped[Name]
     document_id: Mapped[Id]

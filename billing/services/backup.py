@@ -7,7 +7,7 @@ import os
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -23,11 +23,14 @@ from billing.changes.failures import explain, is_database_error
 from billing.database import Database, over_all_clinics
 from billing.engine import open_engine
 from billing.errors import Conflict, Misconfigured, Refused
+from billing.migrations import row_security
 from billing.model import Base, TableClass
+from billing.model.types import IdType
 from billing.registry import Registry
 from billing.services import backup_file
 from billing.services.backup_file import BATCH, Batch, Manifest, NoBackup, Progress, StoredTable, damaged, silent
 from billing.settings import Settings
+from billing.transaction.scope import each_clinic
 
 VERSIONS = "alembic_version_"
 """How the tables begin that say at which migration a lineage stands."""
@@ -76,8 +79,16 @@ def back_up(database: Database, *, actor: str, target: Path, force: bool = False
         raise explain(error) from error
 
 
-def restore(url: str, *, source: Path, plugins: Registry, settings: Settings | None = None, progress: Progress = silent) -> Manifest:
-    """Bring a backup into an empty database, whose tables are made first: all of it, or nothing.
+def restore(
+    url: str,
+    *,
+    source: Path,
+    plugins: Registry,
+    settings: Settings | None = None,
+    grant_to: str | None = None,
+    progress: Progress = silent,
+) -> Manifest:
+    """Bring a backup into an empty database, whose tables are made first: all of it, or nothing. `url` and `grant_to` as for an upgrade.
 
     The plugins whose tables it holds must be installed, in the versions that it was made with.
     Raises `NoBackup`, `BackupDamaged`, `BackupOfOtherVersion`, `DatabaseNotEmpty`.
@@ -91,9 +102,11 @@ def restore(url: str, *, source: Path, plugins: Registry, settings: Settings | N
             try:
                 _check_versions(engine, manifest, plugins)
                 _check_empty(engine)
-                migrations.upgrade(url, registry=plugins, settings=patient)
+                migrations.upgrade(url, registry=plugins, settings=settings, grant_to=grant_to)
                 with over_all_clinics(engine, writing=True) as connection:
+                    row_security.lift(connection)  # rows of all clinics arrive, a table at a time
                     _load(connection, archive, manifest, progress)
+                    row_security.protect(connection)
             finally:
                 engine.dispose()
     except (OSError, zipfile.BadZipFile) as error:
@@ -142,9 +155,17 @@ def _write_table(connection: Connection, archive: zipfile.ZipFile, name: str, pr
     columns = [each["name"] for each in inspect(connection).get_columns(name)]
     # Columns without a type: values come as the driver has them, whichever tables and plugins there are.
     statement: Any = select(*(column(each) for each in columns)).select_from(table(name))
-    rows = connection.execute(statement, execution_options={"stream_results": True})
-    batches = ([[_portable(value) for value in row] for row in batch] for batch in rows.partitions(BATCH))
-    return backup_file.write_table(archive, name, columns, batches, progress)
+    return backup_file.write_table(archive, name, columns, _batches(connection, name, statement), progress)
+
+
+def _batches(connection: Connection, name: str, statement: Any) -> Iterator[Batch]:
+    statements: Iterable[Any] = [statement]
+    if inspect(connection).get_pk_constraint(name)["constrained_columns"][:1] == ["clinic_id"]:
+        # On PostgreSQL a table of clinics shows the rows of one at a time, whoever asks.
+        statements = (statement.where(column("clinic_id", IdType()) == clinic_id) for clinic_id in each_clinic(connection))
+    for each in statements:
+        rows = connection.execute(each, execution_options={"stream_results": True})
+        yield from ([[_portable(value) for value in row] for row in batch] for batch in rows.partitions(BATCH))
 
 
 def _portable(value: Any) -> Any:
@@ -188,6 +209,7 @@ def _check_versions(engine: Engine, manifest: Manifest, plugins: Registry) -> No
 
 
 def _check_empty(engine: Engine) -> None:
+    # Behind row level security a clinic's rows are not seen here; the code of their clinic is.
     with over_all_clinics(engine, writing=False) as connection:
         for name in inspect(connection).get_table_names():
             if _is_kept(name) and connection.execute(select(literal(1)).select_from(table(name)).limit(1)).first():

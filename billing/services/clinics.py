@@ -6,20 +6,29 @@ from typing import Any, Literal
 
 from babel import Locale, UnknownLocaleError
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from billing import clock, registry
 from billing.changes.failures import explains
 from billing.errors import Conflict, Invalid, NotFound, Refused
-from billing.model import AuditHead, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff, new_id
+from billing.model import CLINIC, AuditHead, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff, new_id
 from billing.money import currency
 from billing.rules import chain
 from billing.rules.texts import check_code, check_text
 from billing.rules.totals import Rounding
 from billing.services.inputs import check_line
 from billing.transaction import ClinicFacts, Transaction
+from billing.trips import Query
 
 STANDARD_SERIES = {"invoice": "INV-{year}-{number:05}", "receipt": "R-{year}-{number:05}", "credit_note": "CN-{year}-{number:05}"}
+
+_clinic = select(Clinic.code, Clinic.name, Clinic.currency, Clinic.time_zone, Clinic.language).where(Clinic.clinic_id == CLINIC)
+_CLINIC = Query(_clinic)
+_CLINIC_OF_MEMBER = Query(
+    _clinic.join(Membership, Membership.clinic_id == Clinic.clinic_id)
+    .join(Staff, Staff.id == Membership.staff_id)
+    .where(Staff.login == bindparam("login"), Membership.active)
+)
 
 
 class BadPolicy(Invalid):
@@ -169,15 +178,8 @@ def update_clinic(tx: Transaction, *, changes: Mapping[str, Any]) -> None:
 
 def list_clinics(tx: Transaction) -> list[ClinicRow]:
     """Return the clinics that the actor is a member of; the operator sees all. Runs outside of any clinic."""
-    statement = select(Clinic.code, Clinic.name, Clinic.currency, Clinic.time_zone, Clinic.language).order_by(Clinic.code)
-    if not tx.actor.operator:
-        places = (
-            select(Membership.clinic_id)
-            .join(Staff, Staff.id == Membership.staff_id)
-            .where(Staff.login == tx.actor.login, Membership.active)
-        )
-        statement = statement.where(Clinic.clinic_id.in_(places))
-    return [ClinicRow(*row) for row in tx.session.execute(statement)]
+    found = tx.rows_of_each_clinic(_CLINIC) if tx.actor.operator else tx.rows_of_each_clinic(_CLINIC_OF_MEMBER, login=tx.actor.login)
+    return [ClinicRow(*row) for row in found]
 
 
 def order_departments(tx: Transaction, *, codes: Sequence[str]) -> None:

@@ -21,6 +21,8 @@ from billing.changes.declare import Invariant
 from billing.changes.failures import is_database_error
 from billing.database import Database
 from billing.errors import BillingError, Invalid
+from billing.migrations import privileges
+from billing.migrations.row_security import clinic_tables
 from billing.model import Base
 from billing.model.scoping import require_scoped
 from billing.registry import Plugin, Registry
@@ -61,6 +63,8 @@ class Report:
 
     checks: tuple[Check, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What is not as strong as it could be, though no rule is broken."""
 
     @property
     def healthy(self) -> bool:
@@ -113,6 +117,8 @@ def examine_installation(database: Database, *, plugins: Registry) -> Report:
     lineages = migrations.status(reading, registry=plugins)
     with reading.connect() as connection:
         structure = [_check_structure(connection, *each) for each in _STRUCTURE[database.dialect]]
+        structure += [_check_row_security(connection)] if database.dialect == "postgresql" else []
+        warning = privileges.warning(connection)
         version = connection.dialect.server_version_info or ()
     checks = (
         _found(
@@ -135,6 +141,7 @@ def examine_installation(database: Database, *, plugins: Registry) -> Report:
             "database": f"{database.dialect} {'.'.join(map(str, version))}",
             "plugins": ", ".join(f"{each.name} {each.version}".strip() for each in plugins.plugins) or "none",
         },
+        (warning,) if warning else (),
     )
 
 
@@ -239,6 +246,12 @@ _STRUCTURE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             """SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
             WHERE NOT (indisvalid AND indisready) AND relnamespace = current_schema()::regnamespace ORDER BY 1""",
         ),
+        (
+            "waits_are_limited",
+            "Locks, statements and idle units have a time limit: `billing db grant` sets them where a connection pooler takes none along.",
+            """SELECT name FROM pg_settings WHERE setting = '0'
+            AND name IN ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout') ORDER BY 1""",
+        ),
     ),
 }
 """What each database can say of itself: name, sentence, and a statement that returns what is wrong."""
@@ -249,3 +262,11 @@ def _check_structure(connection: Connection, name: str, sentence: str, statement
         return _found(name, sentence, [dict(row) for row in connection.execute(text(statement)).mappings()])
     except DBAPIError as error:  # a damaged file can be too damaged to be read through
         return Check(name, sentence, error=f"it could not be checked: {error.orig}")
+
+
+def _check_row_security(connection: Connection) -> Check:
+    return _found(
+        "clinics_kept_apart",
+        "Every table of clinics has its forced row level security, and no policy beside it: `billing db upgrade` sees to it.",
+        [{"table": each.name, "policies": ", ".join(each.openings)} for each in clinic_tables(connection) if not each.protected],
+    )

@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from billing.testing.postgres import PostgresServer, Source, running_postgres
+from billing.testing.postgres import APPLICATION, OWNER, PostgresServer, Source, running_postgres
 
 TEMPLATE = "migrated"
 
@@ -28,6 +28,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     if wanted not in {None, "system", "embedded"}:
         raise pytest.UsageError(f"BILLING_TEST_POSTGRES={wanted}: say system or embedded, or nothing for whichever is there.")
     with running_postgres(source=cast("Source | None", wanted)) as server:
+        server.create_roles()
         yield server
 
 
@@ -44,8 +45,8 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_template(postgres_server: PostgresServer) -> str:
     """Make a PostgreSQL database with all tables, which the tests copy."""
-    postgres_server.create_database(TEMPLATE)
-    _migrate(postgres_server.url(TEMPLATE))
+    postgres_server.create_database(TEMPLATE, owner=OWNER)
+    _migrate(postgres_server.url(TEMPLATE, role=OWNER), grant_to=APPLICATION)
     return TEMPLATE
 
 
@@ -59,8 +60,8 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgresql_url(postgres_server: PostgresServer, postgresql_template: str) -> Iterator[str]:
-    """Name a fresh, migrated PostgreSQL database of this test's own."""
-    yield from _postgresql_database(postgres_server, postgresql_template)
+    """Name a fresh, migrated PostgreSQL database of this test's own, as the application connects to it: under row level security."""
+    yield from _postgresql_database(postgres_server, postgresql_template, APPLICATION)
 
 
 @pytest.fixture
@@ -71,8 +72,8 @@ def empty_sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def empty_postgresql_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """Name a PostgreSQL database without any table."""
-    yield from _postgresql_database(postgres_server, None)
+    """Name a PostgreSQL database without any table, as its owner connects to it."""
+    yield from _postgresql_database(postgres_server, None, OWNER)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -87,14 +88,14 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
     return cast("str", request.getfixturevalue(f"empty_{request.param}_url"))
 
 
-def _postgresql_database(server: PostgresServer, template: str | None) -> Iterator[str]:
+def _postgresql_database(server: PostgresServer, template: str | None, role: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
-    server.create_database(name, template=template)
-    yield server.url(name)
+    server.create_database(name, template=template, owner=OWNER)
+    yield server.url(name, role=role)
     server.drop_database(name)
 
 
-def _migrate(url: str) -> None:
+def _migrate(url: str, *, grant_to: str | None = None) -> None:
     from billing import migrations, registry  # not with the fixtures: a test without a database shouldn't wait for Alembic
 
-    migrations.upgrade(url, registry=registry.load())
+    migrations.upgrade(url, registry=registry.load(), grant_to=grant_to)

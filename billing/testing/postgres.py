@@ -15,10 +15,14 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from billing.errors import Misconfigured
 
 Source = Literal["system", "embedded"]
+
+SUPERUSER, OWNER, APPLICATION = "postgres", "billing_owner", "billing_app"
+"""The roles of a test's database: who made the server, whose the tables are, and as whom the tests' units run."""
 
 OLDEST_MAJOR = 14
 UNPRIVILEGED_ID = 65534  # PostgreSQL refuses to run as root, so root runs it as "nobody"
@@ -70,7 +74,7 @@ class _RunAs(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server, reached through the socket in its folder only; the superuser is `postgres` and needs no password."""
+    """A running server, reached through the socket in its folder only; nobody needs a password, the superuser is `postgres`."""
 
     folder: Path
     life: subprocess.Popen[str]
@@ -82,14 +86,20 @@ class PostgresServer:
         self.life.stdin.flush()
         _wait_until_ready(self.life)
 
-    def url(self, dbname: str) -> str:
+    def url(self, dbname: str, *, role: str = SUPERUSER) -> str:
         """Say where a database of this server is, in SQLAlchemy's words."""
-        return f"postgresql+psycopg://postgres@/{dbname}?host={quote(str(self.folder))}"
+        return f"postgresql+psycopg://{role}@/{dbname}?host={quote(str(self.folder))}"
 
-    def create_database(self, name: str, template: str | None = None) -> None:
+    def create_roles(self) -> None:
+        """Make the owner of the tables and the application's role."""
+        for role in (OWNER, APPLICATION):
+            self._administer(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+
+    def create_database(self, name: str, template: str | None = None, *, owner: str = SUPERUSER) -> None:
         """Make a database, empty or as a copy of `template`, to which nobody may be connected just then."""
         source = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
-        self._administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + source)
+        made = sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
+        self._administer(made + source)
 
     def drop_database(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
@@ -98,6 +108,14 @@ class PostgresServer:
     def _administer(self, statement: sql.Composed) -> None:
         with psycopg.connect(host=str(self.folder), user="postgres", dbname="postgres", autocommit=True) as connection:
             connection.execute(statement)
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the address of the same database for another of the tests' roles; any other address as it is, SQLite's too."""
+    address = make_url(url)
+    if address.username not in {OWNER, APPLICATION}:
+        return url
+    return address.set(username=role).render_as_string(hide_password=False)
 
 
 @contextmanager
@@ -121,7 +139,7 @@ def running_postgres(*, source: Source | None = None, durable: bool = False) -> 
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # Ctrl-C in the terminal is for the tests; the server goes when they are done
-            **_give_away(folder, data),
+            **give_away(folder, data),
         )
         try:
             _wait_until_ready(life)
@@ -175,7 +193,7 @@ def _memory() -> Path | None:
     return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_WANTED_BYTES else None
 
 
-def _give_away(*folders: Path) -> _RunAs:
+def give_away(*folders: Path) -> _RunAs:
     """Hand folders to the unprivileged user if we are root, and say how to run as that user."""
     if os.geteuid() != 0:
         return {}
@@ -188,7 +206,7 @@ def _give_away(*folders: Path) -> _RunAs:
 def _readable(binaries: Path, folder: Path) -> Path:
     """Copy the package's binaries into the server's folder if its user can't run them where they are, as in root's own home."""
     try:
-        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd=folder, **_give_away(folder))
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd=folder, **give_away(folder))
     except PermissionError:
         package = binaries.parents[1]
         for part in (package, package.with_name(f"{package.name}.libs")):  # the latter where Linux finds the package's libraries

@@ -24,6 +24,7 @@ from billing.plugin import (
     RefundedItem,
     RefundFacts,
     Refused,
+    Upkeep,
     adjust,
     check,
     effect,
@@ -54,6 +55,7 @@ class ShelfMove(ClinicRowWithId, Base):
 
     __tablename__ = "shelf_move"
     __table_args__ = (references("shelf_lot", "lot_id"), references("invoice_item", "item_id"))
+    upkeep = Upkeep.ADDED
 
     lot_id: Mapped[Id]
     item_id: Mapped[Id]

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import MetaData, Table, select, text
+from sqlalchemy import Engine, MetaData, Table, inspect, select, text
 
 from billing import registry
 from billing.database import Database, over_all_clinics
+from billing.engine import open_engine
+from billing.migrations import privileges, row_security
 from billing.model import Base, Client, Patient, Service, new_id
 from billing.money import parse_amount, parse_quantity, parse_unit_price
 from billing.registry import Registry
@@ -18,6 +20,7 @@ from billing.services import clinics, invoices, payments, setup
 from billing.services.installation import open_database
 from billing.services.quotation import NewItem
 from billing.settings import Settings
+from billing.testing.postgres import APPLICATION, OWNER, SUPERUSER, as_role
 from billing.testing.shelf import Desk, Shelf, ShelfLot
 from billing.transaction import Transaction
 
@@ -34,10 +37,11 @@ class World:
         self.registry = made
         self.url = url
         self.database = open_database(url, plugins=made, settings=Settings())
+        self.admin = _open_for_admin(self.database, url)
         self.clinic = clinic
         self.actor = setup.OPERATOR_LOGIN
         own = [plugin for plugin in made.plugins if plugin.declaration.migrations is None]
-        create_tables(self.database, [table for plugin in own for table in plugin.tables])
+        create_tables(url, [table for plugin in own for table in plugin.tables])
         self.database.set_up(setup.make_operator)
         if not any(row.code == clinic for row in self.read_anywhere(clinics.list_clinics)):
             self.found(clinic, **clinic_options)
@@ -129,19 +133,27 @@ class World:
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table: two equal dumps mean that nothing has happened in between."""
         found = MetaData()
-        with self.database.engine.connect() as connection:
+        with self.admin.connect() as connection:
             found.reflect(connection)
             return {name: _rows(connection, table) for name, table in sorted(found.tables.items())}
 
     def dispose(self) -> None:
         """Close the connections."""
         self.database.dispose()
+        self.admin.dispose()
 
 
-def create_tables(database: Database, tables: Sequence[Table]) -> None:
-    """Create tables of plugins that bring no migrations, unless they stand."""
-    with over_all_clinics(database.engine, writing=True) as connection:
-        Base.metadata.create_all(connection, tables=[*tables], checkfirst=True)
+def create_tables(url: str, tables: Sequence[Table]) -> None:
+    """Create tables of plugins that bring no migrations, unless they stand; as their owner, as migrations do."""
+    engine = open_engine(as_role(url, OWNER), Settings())
+    with over_all_clinics(engine, writing=True) as connection:
+        there = inspect(connection)
+        if missing := [table for table in tables if not there.has_table(table.name)]:
+            Base.metadata.create_all(connection, tables=missing, checkfirst=False)
+            row_security.protect(connection)
+            if engine.url.username == OWNER:
+                privileges.grant(connection, APPLICATION, Settings())
+    engine.dispose()
 
 
 def items_of(texts: Sequence[str | NewItem]) -> list[NewItem]:
@@ -163,6 +175,11 @@ def tenders_of(tx: Transaction, texts: Sequence[str]) -> list[Tender]:
         method, amount, *reference = each.split()
         found.append(Tender(method, parse_amount(amount, tx.clinic.currency), reference[0] if reference else None))
     return found
+
+
+def _open_for_admin(database: Database, url: str) -> Engine:
+    """Open the database as its administrator, for whom no policy and no privilege holds: to see all rows, or to change them unseen."""
+    return database.engine if database.dialect == "sqlite" else open_engine(as_role(url, SUPERUSER), Settings())
 
 
 def _rows(connection: Any, table: Table) -> list[tuple[Any, ...]]:

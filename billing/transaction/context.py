@@ -8,9 +8,10 @@ from sqlalchemy import bindparam, select
 
 from billing.errors import NotFound
 from billing.model import CLINIC, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff
-from billing.model.types import NIL_ID, is_id
+from billing.model.types import NIL_ID
 from billing.money import Currency, currency
-from billing.trips import Call, Prepared, Query, Row, Trips
+from billing.transaction.scope import scope_calls
+from billing.trips import Call, Query, Row, Trips
 
 
 class UnknownClinic(NotFound):
@@ -159,21 +160,11 @@ def read_actor(trips: Trips, login: str, permissions: Permissions) -> Actor:
     return Actor(person.id, person.login, person.name, role, allowed, operator=person.is_operator)
 
 
-def scope_call(clinic_id: str) -> Call:
-    """Return the call that names the clinic to PostgreSQL's row policies, until the transaction ends.
-
-    Literal text, since a cluster hands on no other form; the id comes out of the database.
-    """
-    assert is_id(clinic_id), "the clinic's id stands in the statement as it is"
-    return Prepared(f"SET LOCAL app.clinic = '{clinic_id}'", kept=False), ()
-
-
 def context_calls(dialect: str, clinic_id: str, login: str) -> list[Call]:
     """Return the calls that name the clinic and read the whole context of a unit; the last one asks for the row by which it is kept."""
     values = {"clinic_id": clinic_id, "login": login}
     found = [query.prepared(dialect) for query in (_CLINIC, _DEPARTMENTS, _PLUGINS, _SERIES, _CHECK)]
-    scope = [scope_call(clinic_id)] if dialect == "postgresql" else []
-    return [*scope, *((prepared, prepared.encode(values)) for prepared in found)]
+    return [*scope_calls(dialect, clinic_id), *((prepared, prepared.encode(values)) for prepared in found)]
 
 
 def still_holds(kept: Context, rows: Sequence[Row]) -> bool:

@@ -15,6 +15,7 @@ from billing.model.record import Event
 from billing.model.types import new_id
 from billing.model.writes import AuditRow, InsertRows, Number, Write
 from billing.transaction.context import Actor, ClinicFacts
+from billing.transaction.scope import CLINIC_IDS, scope_calls
 from billing.trips import Call, Preparable, Query, Row
 
 CarryOut = Callable[[Sequence[Write], Sequence[AuditRow], Sequence[Call]], list[list[Row]]]
@@ -93,6 +94,7 @@ class Transaction:
         self._clinic = clinic
         if self._opened_session is not None:
             self._opened_session.info["clinic_id"] = clinic.id
+        self._carry_out([], [], scope_calls(self.dialect, clinic.id))
 
     def require(self, permission: str) -> None:
         """Raise `PermissionMissing` unless the actor has the permission in this clinic."""
@@ -126,6 +128,14 @@ class Transaction:
         bound = {"clinic_id": self._clinic.id if self._clinic else None, "today": self.business_date if self._clinic else None}
         prepared = [(query.prepared(self.dialect), values) for query, values in calls]
         return self._send([(each, each.encode({**values, **bound})) for each, values in prepared])
+
+    def rows_of_each_clinic(self, query: Query, **values: Any) -> list[Row]:
+        """Run one query in every clinic, in the order of their codes, and return all rows: for units outside of clinics."""
+        assert self._clinic is None, "a unit of one clinic does not look into others"
+        prepared, calls = query.prepared(self.dialect), list[Call]()
+        for clinic in self.rows(CLINIC_IDS):
+            calls += [*scope_calls(self.dialect, clinic.clinic_id), (prepared, prepared.encode({**values, "clinic_id": clinic.clinic_id}))]
+        return [row for rows in self._send([*calls, *scope_calls(self.dialect, None)]) for row in rows]
 
     def write(self, *writes: Write) -> None:
         """Add rows to what this unit writes."""

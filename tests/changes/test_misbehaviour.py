@@ -128,6 +128,10 @@ def puts_half_a_key(payment: Any, items: Any, known: Any) -> Any:
     yield put(ShelfTally, {}, latest_item_id=items[0].id)
 
 
+def puts_over_a_row_that_is_only_added(payment: Any, items: Any, known: Any) -> Any:
+    yield put(ShelfMove, {"id": new_id()}, lot_id=known[LOTS][0].id, item_id=items[0].id, quantity_milli=1)
+
+
 def states_another_item(payment: Any, items: Any, known: Any) -> Any:
     yield effect(type(items[0])(**{**_fields(items[0]), "id": new_id()}), "shelf.taken")
 

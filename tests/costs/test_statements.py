@@ -153,7 +153,7 @@ def test_list_searches_by_index_and_scans_no_table(listed: Callable[..., Any], s
     world.read(listed)
 
     (statement, values) = sent[-1]
-    with world.database.engine.connect() as connection:
+    with world.admin.connect() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert any("USING INDEX" in line for line in plan), plan
     assert not any(line.startswith("SCAN") for line in plan), plan
@@ -175,7 +175,7 @@ def test_payment_reads_and_writes_by_key_only(postgresql_url: str, monkeypatch: 
     world.pay(made.id, "card 10")
     monkeypatch.undo()
 
-    with world.database.engine.connect() as connection:
+    with world.database.engine.connect() as connection:  # as the application, since its row level security is a part of each plan
         connection.execute(text("SET enable_seqscan = off"))
         raw: Any = connection.connection.driver_connection
         from psycopg import RawCursor

@@ -13,7 +13,7 @@ from billing.plugin import Declaration, Department, Method, Need, Permission, Pl
 from billing.registry import BadPluginSettings, UnknownPlugin
 from billing.registry.loading import GROUP
 from billing.services.clinics import set_plugin
-from billing.testing.shelf import Desk, Shelf, ShelfLot
+from billing.testing.shelf import Desk, Shelf, ShelfLot, ShelfMove
 from billing.testing.world import World
 
 
@@ -263,6 +263,11 @@ def test_need_that_locks_selects_its_key() -> None:
         Need(select(ShelfLot.on_hand_milli), lock=ShelfLot)
     with pytest.raises(ValueError, match="of one of"):
         Need(select(ShelfLot.id), of="nothing")
+
+
+def test_need_locks_no_row_that_is_only_added() -> None:
+    with pytest.raises(ValueError, match="only added"):
+        Need(select(ShelfMove.id), lock=ShelfMove)
 
 
 def test_hooks_are_in_the_order_of_the_day() -> None:

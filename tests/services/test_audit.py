@@ -30,7 +30,7 @@ def _verify(world: World) -> audit.ChainReport:
 
 
 def _behind_the_back(world: World, statement: str, **values: object) -> None:
-    with world.database.engine.begin() as connection:
+    with world.admin.begin() as connection:
         clinic = connection.execute(text("SELECT clinic_id FROM clinic WHERE code = 'north'")).scalar_one()
         connection.execute(text(statement), {"clinic": clinic, **values})
 
@@ -159,7 +159,7 @@ def test_chain_written_anew_is_found_by_a_noted_hash(busy: World) -> None:
 
 def _write_anew(world: World) -> None:
     entries = reversed(world.read(lambda tx: audit.list_entries(tx, limit=1000)))
-    with world.database.engine.connect() as connection:
+    with world.admin.connect() as connection:
         rows = {row.position: row for row in connection.execute(text("SELECT * FROM audit_entry ORDER BY position"))}
         clinic = connection.execute(text("SELECT clinic_id FROM clinic WHERE code = 'north'")).scalar_one()
     latest = chain.GENESIS

@@ -23,7 +23,7 @@ NOBODY = "00000000-0000-0000-0000-00000000dead"
 def test_books_of_another_clinic_are_not_examined(world: World) -> None:
     world.service("VIS")
     world.invoice("VIS")
-    with world.database.engine.begin() as connection:
+    with world.admin.begin() as connection:
         connection.execute(text("UPDATE invoice SET note = 'x', currency = 'USD'"))
 
     assert not world.read(doctor.examine).healthy
@@ -145,7 +145,7 @@ def test_damaged_file_is_found_in_sqlite(sqlite_world: World) -> None:
 
 def test_unvalidated_constraint_and_invalid_index_are_found_in_postgresql(postgresql_url: str) -> None:
     world = World(postgresql_url)
-    with world.database.engine.begin() as connection:
+    with world.admin.begin() as connection:
         connection.execute(text("ALTER TABLE invoice ADD CONSTRAINT ck_invoice_later CHECK (version > 0) NOT VALID"))
         connection.execute(text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_invoice_created'::regclass"))
 

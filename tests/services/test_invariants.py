@@ -15,6 +15,7 @@ from billing.services import audit, consultations, doctor, invoice_steps, prices
 from billing.services.doctor import Check
 from billing.services.invariants import code
 from billing.services.quotation import NewAdjustment, NewItem
+from billing.testing.postgres import APPLICATION, OWNER
 from billing.testing.world import World
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class PostgresBooks(Books):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         checks = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
-        with self.world.database.engine.begin() as connection:
+        with self.world.admin.begin() as connection:
             for table, name in connection.execute(text(checks)).all():
                 connection.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {name}"))
             connection.execute(text("CREATE SCHEMA saved"))
@@ -202,7 +203,7 @@ class PostgresBooks(Books):
         )
 
     def _run(self, statements: Sequence[str]) -> None:
-        with self.world.database.engine.begin() as connection:
+        with self.world.admin.begin() as connection:
             for statement in ("SET LOCAL session_replication_role = replica", *statements):
                 connection.exec_driver_sql(statement)
 
@@ -251,8 +252,8 @@ def module_books(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         made: Books = SQLiteBooks(f"sqlite:///{path}")
     else:
         server: PostgresServer = request.getfixturevalue("postgres_server")
-        server.create_database("books", template=request.getfixturevalue("postgresql_template"))
-        made = PostgresBooks(server.url("books"))
+        server.create_database("books", template=request.getfixturevalue("postgresql_template"), owner=OWNER)
+        made = PostgresBooks(server.url("books", role=APPLICATION))
     yield made
     made.world.dispose()
 
@@ -327,7 +328,7 @@ def test_every_rule_has_been_made_to_fire(books: Books) -> None:
 
 
 def test_violation_names_the_row_and_all_are_counted(books: Books) -> None:
-    with books.world.database.engine.connect() as connection:
+    with books.world.admin.connect() as connection:
         draft = str(connection.execute(text(f"SELECT id FROM invoice WHERE id = {DRAFT}")).scalar_one())
         items = connection.execute(text("SELECT count(*) FROM invoice_item")).scalar_one()
     books.plant(

@@ -146,13 +146,13 @@ def _dump(world: World) -> dict[str, Any]:
 
 
 def _columns(world: World) -> dict[str, list[str]]:
-    found = inspect(world.database.engine)
+    found = inspect(world.admin)
     return {name: [column["name"] for column in found.get_columns(name)] for name in found.get_table_names()}
 
 
 def _count(world: World, table: str, clinic: str) -> int:
     counted = text(f'SELECT count(*) FROM "{table}" WHERE clinic_id = (SELECT clinic_id FROM clinic_code WHERE code = :code)')
-    with world.database.engine.connect() as connection:
+    with world.admin.connect() as connection:
         return int(connection.execute(counted, {"code": clinic}).scalar_one())
 
 

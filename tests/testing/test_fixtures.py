@@ -4,6 +4,8 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
+from billing.testing.postgres import OWNER, as_role
+
 
 def tables(url: str) -> set[str]:
     return set(inspect(create_engine(url, poolclass=NullPool)).get_table_names())
@@ -24,8 +26,9 @@ def test_database_has_the_tables_of_core(database_url: str) -> None:
 
 @pytest.mark.parametrize("turn", ["first", "second"])
 def test_database_knows_nothing_of_an_earlier_test(database_url: str, turn: str) -> None:
-    run(database_url, "CREATE TABLE left_behind (turn text)")
-    run(database_url, f"INSERT INTO left_behind VALUES ('{turn}')")
+    owner_url = as_role(database_url, OWNER)
+    run(owner_url, "CREATE TABLE left_behind (turn text)")
+    run(owner_url, f"INSERT INTO left_behind VALUES ('{turn}')")
 
     assert "left_behind" in tables(database_url)
 

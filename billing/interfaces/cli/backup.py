@@ -31,13 +31,15 @@ def backup(console: Console, file: Path, force: bool) -> None:
 def restore(console: Console, file: Path) -> None:
     """Bring the backup FILE into an empty database, whose tables are made first: all of it, or nothing."""
     from billing.services import backup as services
+    from billing.services.installation import application_role
 
     with console.progress("Reading rows") as advance:
         restored = services.restore(
-            console.settings.database_url,
+            console.settings.owner_url,
             source=file,
             plugins=console.registry,
             settings=console.settings,
+            grant_to=application_role(console.settings),
             progress=lambda _, count: advance(count),
         )
     console.show(_fields(file, restored))

@@ -64,7 +64,10 @@ class Console:
             from billing.settings import read_settings
 
             settings = read_settings()
-            self._settings = replace(settings, database_url=self._chosen.get("database_url") or settings.database_url)
+            # Another database than the environment's has another owner's address, too: its own.
+            if named := self._chosen.get("database_url"):
+                settings = replace(settings, database_url=named, owner_database_url="")
+            self._settings = settings
         return self._settings
 
     @property

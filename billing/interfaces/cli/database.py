@@ -52,14 +52,31 @@ def status(console: Console) -> None:
     """Show where the core's and each plugin's migrations stand."""
     from billing import migrations
 
-    found = migrations.status(console.open_database().engine, registry=console.registry)
+    engine = console.open_database().engine
+    found = migrations.status(engine, registry=console.registry)
+    if warning := migrations.warning(engine):
+        console.warn(warning)
     console.show([_row(each) for each in found], columns=["lineage", "current", "head", "up_to_date"])
 
 
-def _upgrade(console: Console) -> list[str]:
+@db.command()
+@click.argument("role")
+@click.pass_obj
+def grant(console: Console, role: str) -> None:
+    """Give ROLE, as which the application connects to PostgreSQL, what it needs and no more. The tables' owner does this, after each upgrade.
+
+    Where BILLING_OWNER_DATABASE_URL is set, init and upgrade do it by themselves.
+    """
     from billing import migrations
 
-    done = migrations.upgrade(console.settings.database_url, registry=console.registry, settings=console.settings)
+    migrations.grant(console.settings.owner_url, role=role, settings=console.settings)
+    console.say(f"{role} may work with every table, and change none of them.")
+
+
+def _upgrade(console: Console) -> list[str]:
+    from billing.services.installation import upgrade_database
+
+    done = upgrade_database(console.settings, plugins=console.registry)
     return [each.name for each in done]
 
 

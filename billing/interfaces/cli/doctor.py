@@ -29,6 +29,8 @@ def doctor(context: click.Context, fast: bool, only: tuple[str, ...]) -> None:
             reports[code] = console.database.read(
                 lambda tx: services.examine(tx, fast=fast, only=only or None), actor=console.actor, clinic=code
             )
+    for warning in installation.warnings:
+        console.warn(warning)
     healthy = all(report.healthy for report in reports.values())
     if console.wants_json:
         clinics = [_fields(report) for name, report in reports.items() if name != "installation"]
@@ -63,7 +65,8 @@ def _tell(console: Console, name: str, report: "Report") -> None:
 
 
 def _fields(report: "Report") -> dict[str, Any]:
-    return {**report.facts, "healthy": report.healthy, "checks": [_check(each) for each in report.checks]}
+    checks = [_check(each) for each in report.checks]
+    return {**report.facts, "healthy": report.healthy, "warnings": list(report.warnings), "checks": checks}
 
 
 def _check(check: "Check") -> dict[str, Any]:

@@ -59,13 +59,13 @@ def read_invoice_content(tx: Transaction, invoice_id: str) -> InvoiceContent:
 
 
 def read_receipt_content(tx: Transaction, payment_id: str) -> ReceiptContent:
-    """Lock the payment and read it with its part of the invoice. Raises `UnknownPayment`."""
-    payment = find_row(tx, Payment, payment_id, lock=True)
+    """Lock the invoice of the payment and read both: a payment is never changed, so it can't be locked. Raises `UnknownPayment`."""
+    payment = find_row(tx, Payment, payment_id)
     if payment is None:
         raise UnknownPayment(
             f"There is no payment {payment_id[:60]!r} in this clinic: `billing receipt list` shows what there is.", payment=payment_id
         )
-    invoice = tx.session.scalars(_fresh(select(Invoice).where(Invoice.id == payment.invoice_id))).one()
+    invoice = tx.session.scalars(_fresh(select(Invoice).where(Invoice.id == payment.invoice_id).with_for_update())).one()
     settled = (
         select(InvoiceItem, PaymentItem.amount_minor)
         .join(PaymentItem, (PaymentItem.item_id == InvoiceItem.id) & (PaymentItem.clinic_id == InvoiceItem.clinic_id))

@@ -3,7 +3,23 @@
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.plugin import Base, ClinicRow, ClinicRowWithId, Day, Flag, Id, Instant, Minor, Name, Whole, check, references, types, unique
+from billing.plugin import (
+    Base,
+    ClinicRow,
+    ClinicRowWithId,
+    Day,
+    Flag,
+    Id,
+    Instant,
+    Minor,
+    Name,
+    Upkeep,
+    Whole,
+    check,
+    references,
+    types,
+    unique,
+)
 
 _OF_A_PROVIDER = text("provider_id IS NOT NULL")
 _OF_ANY_PROVIDER = text("provider_id IS NULL")
@@ -115,6 +131,7 @@ class FollowUp(ClinicRow, Base):
         check("unit_price_e4", "unit_price_e4 >= 0"),
         Index("ix_consultation_follow_up_item", "clinic_id", "item_id"),
     )
+    upkeep = Upkeep.CHANGED
 
     patient_id: Mapped[str] = mapped_column(types.IdType, primary_key=True)
     provider_id: Mapped[str] = mapped_column(types.IdType, primary_key=True)
@@ -142,6 +159,7 @@ class Share(ClinicRowWithId, Base):
         Index("ix_consultation_share_provider", "clinic_id", "provider_id", "business_date"),
         Index("ix_consultation_share_item", "clinic_id", "item_id"),
     )
+    upkeep = Upkeep.CHANGED
 
     provider_id: Mapped[Id]
     item_id: Mapped[Id]

@@ -6,7 +6,7 @@ Measured values and limits are decimal text, exactly as they were written; they 
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.plugin import Base, ClinicRow, ClinicRowWithId, Flag, Id, Instant, Name, Whole, check, references, types, unique
+from billing.plugin import Base, ClinicRow, ClinicRowWithId, Flag, Id, Instant, Name, Upkeep, Whole, check, references, types, unique
 from billing_laboratory.rules import OrderStatus, ResultFlag, ResultStatus, ValueKind
 
 _LIVE = text("status <> 'cancelled'")
@@ -22,6 +22,7 @@ class LabTest(ClinicRowWithId, Base):
 
     __tablename__ = "laboratory_test"
     __table_args__ = (references("service", "service_id"), unique("service_id"), Index("ix_laboratory_test_loinc", "clinic_id", "loinc"))
+    upkeep = Upkeep.CHANGED
 
     service_id: Mapped[Id]
     loinc: Mapped[Name]
@@ -115,6 +116,7 @@ class LabOrder(ClinicRowWithId, Base):
         Index("ix_laboratory_order_status", "clinic_id", "status", "ordered_at"),
         Index("ix_laboratory_order_patient", "clinic_id", "patient_id", "ordered_at"),
     )
+    upkeep = Upkeep.CHANGED
 
     item_id: Mapped[Id]
     patient_id: Mapped[Id]
@@ -155,6 +157,7 @@ class LabResult(ClinicRowWithId, Base):
         Index("uq_laboratory_result_open", "clinic_id", "order_id", "analyte_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
         Index("uq_laboratory_result_supersedes", "clinic_id", "supersedes_id", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE),
     )
+    upkeep = Upkeep.CHANGED
 
     order_id: Mapped[Id]
     analyte_id: Mapped[Id]

@@ -122,7 +122,7 @@ class Lab(World):
 
     def tamper(self, *statements: str) -> None:
         """Change rows behind everybody's back, SQLite's foreign keys aside."""
-        with self.database.engine.begin() as connection:
+        with self.admin.begin() as connection:
             for statement in statements:
                 connection.execute(text(statement))
 

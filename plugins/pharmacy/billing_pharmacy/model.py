@@ -6,7 +6,23 @@ Quantities are thousandths of the service's unit, costs ten-thousandths of a min
 from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from billing.plugin import Base, ClinicRow, ClinicRowWithId, Day, Flag, Id, Instant, Milli, Name, Whole, check, references, types, unique
+from billing.plugin import (
+    Base,
+    ClinicRow,
+    ClinicRowWithId,
+    Day,
+    Flag,
+    Id,
+    Instant,
+    Milli,
+    Name,
+    Upkeep,
+    Whole,
+    check,
+    references,
+    types,
+    unique,
+)
 
 RECEIPT = "receipt"
 SALE = "sale"
@@ -33,6 +49,7 @@ class Product(ClinicRow, Base):
         unique("code"),
         check("reorder_level", "reorder_level_milli >= 0"),
     )
+    upkeep = Upkeep.CHANGED
 
     service_id: Mapped[str] = mapped_column(types.IdType, primary_key=True)
     code: Mapped[Name]
@@ -66,6 +83,7 @@ class Batch(ClinicRowWithId, Base):
             sqlite_where=text("on_hand_milli > 0"),
         ),
     )
+    upkeep = Upkeep.CHANGED
 
     service_id: Mapped[Id]
     lot: Mapped[Name]
@@ -106,6 +124,7 @@ class Move(ClinicRowWithId, Base):
             sqlite_where=text("source IS NOT NULL"),
         ),
     )
+    upkeep = Upkeep.ADDED
 
     batch_id: Mapped[Id]
     quantity_milli: Mapped[Milli]
@@ -140,6 +159,7 @@ class Reservation(ClinicRow, Base):
             sqlite_where=text("status = 'held'"),
         ),
     )
+    upkeep = Upkeep.CHANGED
 
     item_id: Mapped[str] = mapped_column(types.IdType, primary_key=True)
     service_id: Mapped[Id]

@@ -111,7 +111,7 @@ class House(World):
 
     def tamper(self, *statements: str) -> None:
         """Change rows behind everybody's back."""
-        with self.database.engine.begin() as connection:
+        with self.admin.begin() as connection:
             for statement in statements:
                 connection.execute(text(statement))
 
