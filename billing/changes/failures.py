@@ -76,7 +76,7 @@ def sqlstate(error: BaseException) -> str | None:
 def is_database_error(error: BaseException) -> bool:
     """Say whether the error comes from a database driver."""
     original = _driver_error(error)
-    return isinstance(original, sqlite3.Error) or type(original).__module__.startswith("psycopg")
+    return isinstance(original, sqlite3.Error) or any(kind.__module__.startswith("psycopg") for kind in type(original).__mro__)
 
 
 def outcome_unknown(error: BaseException) -> bool:

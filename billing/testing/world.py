@@ -19,7 +19,7 @@ from billing.rules.totals import TaxGroup
 from billing.services import clinics, invoices, payments, setup
 from billing.services.installation import open_database
 from billing.services.quotation import NewItem
-from billing.settings import Settings
+from billing.settings import Settings, read_settings
 from billing.testing.postgres import APPLICATION, OWNER, SUPERUSER, as_role
 from billing.testing.shelf import Desk, Shelf, ShelfLot
 from billing.transaction import Transaction
@@ -36,7 +36,7 @@ class World:
         made = plugins if isinstance(plugins, Registry) else registry.of_modules(plugins or {"shelf": Shelf(), "desk": Desk()})
         self.registry = made
         self.url = url
-        self.database = open_database(url, plugins=made, settings=Settings())
+        self.database = open_database(url, plugins=made, settings=read_settings())
         self.admin = _open_for_admin(self.database, url)
         self.clinic = clinic
         self.actor = setup.OPERATOR_LOGIN

@@ -12,6 +12,8 @@ What can go wrong, and what then holds:
 import select
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from psycopg import Connection, DataError, OperationalError, adapt, errors
@@ -26,12 +28,12 @@ MOST_NAMES = 1000
 """Statements prepared on one connection; what comes later is sent unprepared. Texts are constant, so this is never reached by honest use."""
 
 _GOOD = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
-_GONE_STATEMENT = frozenset({"26000", "0A000"})
-"""The name is unknown (a pooler, DISCARD ALL), or its answer would have another form now (a migration went by)."""
+_GONE_STATEMENT = frozenset({"26000", "42P05", "0A000"})
+"""The name is unknown or taken (a pooler, DISCARD ALL), or its answer would have another form now (a migration went by)."""
 
 
 class StatementForgotten(OperationalError):
-    """A prepared statement is not there any more. Nothing of the transaction stands: run it again, all is prepared anew."""
+    """Our prepared statements are not those of the server. Nothing of the transaction stands: run it again, all is prepared anew."""
 
     sqlstate = "40001"
 
@@ -50,12 +52,13 @@ class DirectTrips:
         """Send the calls in one write and return their rows."""
         sending: list[Callable[[], None]] = []
         preparing: dict[int, tuple[str, bytes]] = {}
+        fresh: dict[str, bytes] = {}
         places = []
         for prepared, values in calls:
             texts = [_text(value) for value in values]
-            name = self._names.get(prepared.text)
+            name = self._names.get(prepared.text) or fresh.get(prepared.text)
             if name is None and prepared.kept and len(self._names) + len(preparing) < MOST_NAMES:
-                name = b"b%d" % (len(self._names) + len(preparing))
+                name = fresh[prepared.text] = _name(prepared.text)
                 preparing[len(sending)] = prepared.text, name
                 sending.append(_prepare(self._pg, name, prepared.text.encode()))
             places.append(len(sending))
@@ -88,8 +91,14 @@ class DirectTrips:
         error = errors.error_from_result(result, encoding="utf-8")
         if error.sqlstate in _GONE_STATEMENT and ("prepared statement" in str(error) or "cached plan" in str(error)):
             self._names.clear()
-            return StatementForgotten(str(error))
+            return StatementForgotten(f"{error}; behind a pooler of transactions set BILLING_CARRIER=pipeline")
         return error
+
+
+@cache
+def _name(text: str) -> bytes:
+    # By the text: where a pooler mixes connections up, the same name never means another statement.
+    return b"b" + sha256(text.encode()).hexdigest()[:30].encode()
 
 
 def _prepare(pg: PGconn, name: bytes, text: bytes) -> Callable[[], None]:

@@ -11,6 +11,10 @@ from billing.database import ATTEMPTS, Database, OutcomeUnknown
 from billing.engine import BadDatabaseUrl
 from billing.errors import BillingError
 from billing.model import AuditEntry, Client, Membership, Payment, Staff, new_id
+from billing.rules.settlement import Scope
+from billing.rules.tenders import Tender
+from billing.services import clinics, doctor
+from billing.services.payments import take_payment
 from billing.services.setup import make_operator
 from billing.testing.world import World
 from billing.transaction import PermissionMissing, Transaction, UnknownActor, UnknownClinic
@@ -179,6 +183,82 @@ def test_pool_survives_connections_that_the_server_has_cut(postgres_world: World
 
     assert caught.value.exit_code == 6
     assert postgres_world.run(lambda tx: "alive") == "alive"
+
+
+def test_prepared_statements_that_the_server_has_forgotten_are_prepared_anew(postgres_world: World) -> None:
+    postgres_world.service("VIS")
+    made = postgres_world.invoice("VIS")
+    with postgres_world.database.engine.connect() as connection:  # the only one of the pool
+        connection.exec_driver_sql("DEALLOCATE ALL")
+
+    assert postgres_world.pay(made.id, "cash 10").status == "paid"
+
+
+def test_statements_travel_unprepared_where_a_pooler_stands_in_between(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_CARRIER", "pipeline")
+    world = World(postgresql_url)
+    world.service("VIS")
+
+    taken = world.pay(world.invoice("VIS").id, "cash 10", key="k")
+
+    with world.database.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+    assert taken.receipt_number.endswith("00001")
+    world.dispose()
+
+
+def test_change_of_a_clinic_by_another_process_is_seen_by_the_next_unit(world: World) -> None:
+    other = World(world.url)
+    assert other.read(lambda tx: tx.clinic.payment_days) == 14
+
+    world.run(lambda tx: clinics.update_clinic(tx, changes={"payment_days": 30}))
+
+    assert other.read(lambda tx: tx.clinic.payment_days) == 30
+    other.dispose()
+
+
+def test_permission_that_another_process_has_just_given_counts(world: World) -> None:
+    _member(world, "auditor", "audrey")
+    other = World(world.url)
+    with pytest.raises(PermissionMissing):
+        other.database.run(lambda tx: tx.require("payments.take"), clinic="north", actor="audrey")
+
+    def promote(tx: Transaction) -> None:
+        tx.session.scalars(select(Membership).where(Membership.name == "Audrey")).one().role = "cashier"
+
+    world.run(promote)
+
+    other.database.run(lambda tx: tx.require("payments.take"), clinic="north", actor="audrey")
+    other.dispose()
+
+
+def test_permission_that_another_process_has_just_taken_is_missed_before_anything_is_written(world: World) -> None:
+    _member(world, "cashier", "carl")
+    world.service("VIS")
+    made = world.invoice("VIS")
+    other = World(world.url)
+    other.database.run(lambda tx: tx.require("payments.take"), clinic="north", actor="carl")
+    world.run(lambda tx: setattr(tx.session.scalars(select(Staff).where(Staff.login == "carl")).one(), "active", False))
+
+    with pytest.raises(UnknownActor):
+        other.database.run(
+            lambda tx: take_payment(tx, invoice_id=made.id, scope=Scope.all(), tenders=[Tender("cash", 1000)]), clinic="north", actor="carl"
+        )
+
+    assert world.read(lambda tx: tx.session.scalars(select(Payment.id)).all()) == []
+    other.dispose()
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_early_lock_release_changes_nothing_that_can_be_seen(database_url: str, *, early: bool) -> None:
+    world = World(database_url, policy={"early_lock_release": early})
+    world.service("VIS")
+
+    taken = world.pay(world.invoice("VIS").id, "cash 10", key="k")
+
+    assert (taken.status, taken.receipt_number[-5:]) == ("paid", "00001")
+    assert world.read(doctor.examine).broken == ()
+    world.dispose()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from billing import database, migrations, registry
+from billing import engine, migrations, registry
 from billing.changes.failures import explain, sqlstate
 from billing.database import over_all_clinics
 from billing.engine import open_engine
@@ -135,7 +135,7 @@ def test_connection_that_goes_back_to_the_pool_remembers_no_clinic(world: World)
 
 
 def test_thousand_units_of_two_clinics_on_two_connections_never_mix(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "create_engine", partial(create_engine, pool_size=2, max_overflow=0))
+    monkeypatch.setattr(engine, "create_engine", partial(create_engine, pool_size=2, max_overflow=0))
     world = World(postgresql_url)
     world.found("south")
     for clinic in ("north", "south"):
