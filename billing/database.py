@@ -112,6 +112,13 @@ class Database:
         """Run the unit that makes the first person who can act: nobody acts yet, and no clinic exists."""
         return self._once(unit, None, None, None, mode="write")
 
+    def wait_until_durable(self) -> None:
+        """Return when everything that can be read by now is on disk: before the outside world is told of it (docs/decisions/0018)."""
+        if self.dialect == "postgresql":
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql(_FLUSHED[0].text)
+                connection.commit()
+
     def dispose(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()

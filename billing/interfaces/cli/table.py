@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "pay": _entry(DAILY, "pay:pay", "Take a payment."),
     "receipt": _entry(DAILY, "receipt:receipt", "Payments that were taken, and their receipts."),
     "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
+    "events": _entry(KEEP, "events:events", "What other systems are to be told."),
     "doctor": _entry(KEEP, "doctor:doctor", "Check the books against all invariants."),
     "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade."),
     "backup": _entry(KEEP, "backup:backup", "Write the whole database to a file."),
