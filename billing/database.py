@@ -84,29 +84,11 @@ class Database:
         `clinic` is a clinic's code, `actor` a login, `at` an instant of the past (needs the permission `dates.backdate`).
         Raises what the unit raises, or a `BillingError` that explains what the database said; nothing is stored then.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._once(unit, clinic, actor, at, mode="write")
-            except _Again as again:
-                if attempt == ATTEMPTS:
-                    raise again.error from again.__cause__
-            except Forbidden as refusal:
-                self._record_refusal(clinic, actor, refusal)
-                raise
-        raise AssertionError("unreachable")
+        return self._repeated(unit, clinic, actor, at, "write")
 
     def read(self, unit: Callable[[Transaction], T], *, actor: str, clinic: str | None = None, at: datetime | None = None) -> T:
         """Run a unit that only reads: it sees one moment, takes no lock, and nothing of it is stored."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._once(unit, clinic, actor, at, mode="read")
-            except _Again as again:
-                if attempt == ATTEMPTS:
-                    raise again.error from again.__cause__
-            except Forbidden as refusal:
-                self._record_refusal(clinic, actor, refusal)
-                raise
-        raise AssertionError("unreachable")
+        return self._repeated(unit, clinic, actor, at, "read")
 
     def set_up(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit that makes the first person who can act: nobody acts yet, and no clinic exists."""
