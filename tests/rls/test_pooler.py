@@ -27,7 +27,7 @@ SERVER_CONNECTIONS = 2
 # As the tests' server does, it ends when standard input closes, so also when the tests are killed. $1: binary, $2: settings, $3: log.
 LIFE = """
 "$1" "$2" 2>"$3" &
-trap "kill $!" EXIT
+trap "kill $!; wait $!" EXIT
 cat >/dev/null
 """
 
@@ -46,11 +46,12 @@ def pooler(postgres_server: PostgresServer) -> Iterator[Path]:
         "ignore_startup_parameters = options\n"
     )
     command = ["/bin/sh", "-c", LIFE, "pooler", binary, f"{folder}/pgbouncer.ini", f"{folder}/log"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **give_away(folder)) as life:
-        _wait_until_ready(folder)
-        yield folder
-        life.communicate()
-    shutil.rmtree(folder)
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **give_away(folder)):
+            _wait_until_ready(folder)
+            yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _wait_until_ready(folder: Path) -> None:

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -202,6 +204,26 @@ def test_owner_sees_all_clinics_while_it_migrates_and_no_longer(world: World, cl
     engine.dispose()
     assert (lifted, again) == (2, 0)
     assert sorted(protected) == _of_clinics(classes)
+    assert _apart(world).passed
+
+
+@pytest.mark.parametrize(("behind", "clinics_seen"), [(True, 2), (False, 0)])
+def test_migration_that_is_to_run_sees_the_rows_of_all_clinics(
+    world: World, monkeypatch: pytest.MonkeyPatch, behind: bool, clinics_seen: int
+) -> None:
+    seen: list[object] = []
+
+    def look(config: Config, _: str) -> None:
+        seen.append(config.attributes["connection"].scalar(text("SELECT count(DISTINCT clinic_id) FROM invoice")))
+
+    monkeypatch.setattr(command, "upgrade", look)
+    if behind:
+        with world.admin.begin() as connection:
+            connection.execute(text(f"DELETE FROM alembic_version_{SHIPPED.plugins[0].name}"))
+
+    migrations.upgrade(as_role(world.url, OWNER), registry=SHIPPED)
+
+    assert set(seen) == {clinics_seen}
     assert _apart(world).passed
 
 
