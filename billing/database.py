@@ -109,6 +109,18 @@ class Database:
         """Read the clinic's facts anew for the next unit of this clinic and actor."""
         self.contexts.pop((str(clinic), str(actor)), None)
 
+    def _repeated(self, unit: Callable[[Transaction], T], clinic: str | None, actor: str, at: datetime | None, mode: Mode) -> T:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._once(unit, clinic, actor, at, mode=mode)
+            except _Again as again:
+                if attempt == ATTEMPTS:
+                    raise again.error from again.__cause__
+            except Forbidden as refusal:
+                self._record_refusal(clinic, actor, refusal)
+                raise
+        raise AssertionError("unreachable")
+
     def _once(self, unit: Callable[[Transaction], T], clinic: str | None, actor: str | None, at: datetime | None, *, mode: Mode) -> T:
         try:
             with _Unit(self, mode) as work:
