@@ -15,6 +15,9 @@ from billing.testing.shelf import Desk, Shelf
 from billing.testing.world import items_of, tenders_of
 from billing.transaction import Transaction
 
+# A fork of a clean process that has imported everything and opened nothing: as separate as a spawned one, and made in a hundredth of the time.
+_CONTEXT: Any = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+
 
 @dataclass(frozen=True, slots=True)
 class Pay:
@@ -93,11 +96,11 @@ def race(
 
     The processes take clinics and actors in turn. Shelf and desk are at work, or, with `installed`, the plugins that are installed.
     """
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(len(acts))
-    results = context.Queue()
+    _CONTEXT.set_forkserver_preload([__name__, "pytest"])
+    barrier = _CONTEXT.Barrier(len(acts))
+    results = _CONTEXT.Queue()
     racers = [
-        context.Process(
+        _CONTEXT.Process(
             target=_run,
             args=(url, clinics[place % len(clinics)], actors[place % len(actors)], installed, place, list(own), barrier, results),
         )
