@@ -48,8 +48,9 @@ class CaseWorld(World):
     tax: AMOX 30.00, of which 10 are on hand in the batch AMOX-1; the test GLU 40.00; VISIT 40.00. What names no clinic happens in North.
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, plugins=registry.load())
+    def __init__(self, url: str, **plugins: Any) -> None:
+        installed = (*registry.load().plugins, *registry.of_modules(plugins).plugins)
+        super().__init__(url, plugins=registry.Registry(installed))
         self.found("south")
         for clinic in ROLES:
             self.run(_set_up, clinic=clinic)
@@ -136,22 +137,35 @@ def _set_up(tx: Transaction) -> None:
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[CaseWorld]:
-    """Open North and South on a fresh database of each kind; afterwards their books must be well."""
-    yield from _opened(database_url)
+def open_world(database_url: str) -> Iterator[Callable[..., CaseWorld]]:
+    """Open North and South on a fresh database of each kind, with more plugins if given by name; afterwards their books must be well."""
+    yield from _opening(database_url)
+
+
+@pytest.fixture
+def world(open_world: Callable[..., CaseWorld]) -> CaseWorld:
+    """Open North and South with the departments that ship; afterwards their books must be well."""
+    return open_world()
 
 
 @pytest.fixture
 def postgresql_world(postgresql_url: str) -> Iterator[CaseWorld]:
     """Open them on PostgreSQL, for what only a server can do; afterwards their books must be well."""
-    yield from _opened(postgresql_url)
+    for open_one in _opening(postgresql_url):
+        yield open_one()
 
 
-def _opened(url: str) -> Iterator[CaseWorld]:
-    opened = CaseWorld(url)
-    yield opened
-    opened.check_books()
-    opened.dispose()
+def _opening(url: str) -> Iterator[Callable[..., CaseWorld]]:
+    opened: list[CaseWorld] = []
+
+    def open_one(**plugins: Any) -> CaseWorld:
+        opened.append(CaseWorld(url, **plugins))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.check_books()
+        each.dispose()
 
 
 @pytest.fixture
