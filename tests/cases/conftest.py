@@ -155,6 +155,12 @@ def postgresql_world(postgresql_url: str) -> Iterator[CaseWorld]:
         yield open_one()
 
 
+@pytest.fixture
+def world_on() -> Callable[[str], CaseWorld]:
+    """Open them on this database, for a test whose books are meant to be broken: nobody examines them."""
+    return CaseWorld
+
+
 def _opening(url: str) -> Iterator[Callable[..., CaseWorld]]:
     opened: list[CaseWorld] = []
 
