@@ -236,7 +236,7 @@ class _Unit:
 
     def _carrier(self) -> Trips:
         if self._database.dialect == "sqlite":
-            return SQLiteTrips(self._driver)
+            return SQLiteTrips(self._driver, patience_seconds=self._database.settings.lock_timeout_seconds)
         from billing.trips.direct import DirectTrips
         from billing.trips.pipeline import PipelineTrips
 

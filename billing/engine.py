@@ -14,11 +14,12 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from billing.errors import Misconfigured, PluginViolation
 from billing.settings import Settings
+from billing.trips.sqlite import BEGIN_WRITING, begin_writing
 
 BEGIN = {
     ("sqlite", "read"): "BEGIN",
     # A deferred transaction that reads and then writes fails at once when another writes in between; IMMEDIATE waits its turn.
-    ("sqlite", "write"): "BEGIN IMMEDIATE",
+    ("sqlite", "write"): BEGIN_WRITING,
     # A reading transaction sees one moment in all of its statements, and can't write by mistake.
     ("postgresql", "read"): "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     ("postgresql", "write"): "BEGIN",
@@ -48,7 +49,7 @@ def open_engine(url: str, settings: Settings) -> Engine:
         # Who used a connection has ended its transaction: the boundary by its own hand, a connection of SQLAlchemy when it is closed.
         engine = create_engine(address, connect_args=arguments, pool_reset_on_return=None)
         event.listen(engine, "connect", _prepare_postgresql)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", lambda connection: _begin(connection, settings.lock_timeout_seconds))
     event.listen(engine, "before_cursor_execute", _refuse_ends)
     return engine
 
@@ -92,12 +93,16 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
     connection.adapters.register_loader("uuid", TextLoader)  # ids are text in Python
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: Connection, patience_seconds: float) -> None:
     # A unit's session joins a transaction that stands already; what begins here is a connection of its own (`over_all_clinics`).
     mode = connection.get_execution_options().get("billing_mode", "write")
     driver: Any = connection.connection.driver_connection
-    if mode != "unit":
-        driver.execute(BEGIN[connection.dialect.name, mode])
+    if mode == "unit":
+        return
+    if (text := BEGIN[connection.dialect.name, mode]) == BEGIN_WRITING:
+        begin_writing(driver, patience_seconds)
+    else:
+        driver.execute(text)
 
 
 def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:

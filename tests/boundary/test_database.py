@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from billing.changes.failures import Busy
 from billing.database import ATTEMPTS, Database, OutcomeUnknown
 from billing.engine import BadDatabaseUrl
 from billing.errors import BillingError
@@ -14,8 +15,11 @@ from billing.model import AuditEntry, Client, Membership, Payment, Staff, new_id
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.services import clinics, doctor
+from billing.services.clinics import update_clinic
+from billing.services.installation import open_database
 from billing.services.payments import take_payment
 from billing.services.setup import make_operator
+from billing.settings import Settings
 from billing.testing.world import World
 from billing.transaction import PermissionMissing, Transaction, UnknownActor, UnknownClinic
 
@@ -46,6 +50,23 @@ def _member(world: World, role: str, login: str) -> None:
 
 def _actions(world: World) -> list[str]:
     return list(world.read(lambda tx: tx.session.scalars(select(AuditEntry.action).order_by(AuditEntry.position)).all()))
+
+
+def test_writer_that_waits_too_long_is_told_so_and_may_try_again(world: World) -> None:
+    impatient = open_database(world.url, plugins=world.registry, settings=Settings(lock_timeout_seconds=0.2))
+
+    def change(tx: Transaction) -> None:
+        update_clinic(tx, changes={"name": "New"})
+
+    def hold(tx: Transaction) -> None:
+        change(tx)
+        tx.flush()
+        with pytest.raises(Busy):
+            impatient.run(change, clinic="north", actor=world.actor)
+
+    world.run(hold)
+    impatient.run(change, clinic="north", actor=world.actor)
+    impatient.dispose()
 
 
 def test_failed_unit_leaves_nothing(world: World) -> None:

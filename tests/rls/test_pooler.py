@@ -86,7 +86,7 @@ def test_cashiers_of_two_clinics_share_two_connections_and_every_payment_is_good
         acts[clinic] = [[Pay(pooled.invoice("VIS").id, ("cash 10",), key=f"{till}-{n}") for n in range(15)] for till in range(2)]
 
     with ThreadPoolExecutor(2) as threads:  # each waits for the processes of one clinic
-        races = {clinic: threads.submit(race, pooled.url, acts[clinic], clinic=clinic) for clinic in acts}
+        races = {clinic: threads.submit(race, pooled.url, acts[clinic], clinics=[clinic]) for clinic in acts}
 
     for clinic, found in races.items():
         outcomes = [outcome for racer in found.result() for outcome in racer]
