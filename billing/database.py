@@ -5,6 +5,7 @@ why it is a function and not a `with` block. The connection is the boundary and 
 error, or commits on its own, is found out before the commit.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +33,9 @@ T = TypeVar("T")
 ATTEMPTS = 4
 """Once, and three more times after a serialization failure, a deadlock, or a commit of unknown outcome under an idempotency key."""
 
-_ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START"})
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_END = re.compile(r"\A\s*(BEGIN|START|END)\b|(?:\A|;)[\s;]*(COMMIT|ROLLBACK(?!\s+TO\b)|ABORT)\b", re.IGNORECASE)
+"""What begins or ends a transaction, an end also as a later one of several statements; going back to a savepoint doesn't."""
 
 
 class BadDatabaseUrl(Misconfigured):
@@ -112,7 +115,7 @@ class Database:
         with self._connect(mode) as connection:
             transaction = connection.begin()
             try:
-                tx = self._open(connection, clinic, actor, at)
+                tx = self._open(connection, transaction, clinic, actor, at)
                 result = unit(tx)
                 if mode == "read":
                     transaction.rollback()
@@ -131,7 +134,7 @@ class Database:
         except Exception as error:
             raise explain(error) from error
 
-    def _open(self, connection: Connection, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
+    def _open(self, connection: Connection, transaction: Any, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
         driver = connection.connection.driver_connection
         trips: Trips = PostgresTrips(driver) if self.dialect == "postgresql" else SQLiteTrips(driver)
         session = UnitSession(bind=connection, join_transaction_mode="rollback_only", expire_on_commit=False, autoflush=True)
@@ -147,6 +150,7 @@ class Database:
             session.info["clinic_id"] = facts.id
 
         def carry_out(writes: Sequence[Write], audit: Sequence[AuditRow]) -> None:
+            self._check_boundary(connection, transaction)  # outside of a transaction every row would be durable at once
             if self.dialect == "sqlite":
                 sqlite.carry_out(driver, tx.clinic_id, writes, audit, self._names)
             else:
@@ -159,10 +163,8 @@ class Database:
         return tx
 
     def _check_boundary(self, connection: Connection, transaction: Any) -> None:
-        driver: Any = connection.connection.driver_connection
-        on_sqlite = isinstance(driver, sqlite3.Connection)
-        alive = driver.in_transaction if on_sqlite else driver.info.transaction_status.name == "INTRANS"
-        if not (alive and transaction.is_active and connection.get_transaction() is transaction):
+        own = not (connection.closed or connection.invalidated) and transaction.is_active and connection.get_transaction() is transaction
+        if not (own and _in_transaction(connection.connection.driver_connection)):
             raise PluginViolation(
                 "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"
             )
@@ -222,6 +224,12 @@ def _options(engine: Engine, mode: str) -> dict[str, Any]:
     if mode == "read" and engine.dialect.name == "postgresql":
         return {"billing_mode": mode, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     return {"billing_mode": mode}
+
+
+def _in_transaction(driver: Any) -> bool:
+    if isinstance(driver, sqlite3.Connection):
+        return driver.in_transaction
+    return bool(driver.info.transaction_status.name == "INTRANS")
 
 
 def _roll_back(transaction: Any) -> None:
@@ -295,6 +303,5 @@ def _timeouts(settings: Settings) -> str:
 
 def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:
     del connection, cursor, rest_of_event
-    word, _, rest = statement.lstrip().partition(" ")
-    if word.rstrip(";").upper() in _ENDS and not rest.lstrip().upper().startswith("TO"):
-        raise own_end(word.upper())
+    if found := _END.search(_COMMENT.sub(" ", statement)):
+        raise own_end(str(found.group(1) or found.group(2)).upper())

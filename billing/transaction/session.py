@@ -21,6 +21,10 @@ class UnitSession(Session):
         """Refuse."""
         raise own_end("rollback")
 
+    def close(self) -> None:
+        """Refuse."""
+        raise own_end("close")
+
     def begin(self, nested: bool = False) -> Any:  # noqa: FBT001, FBT002 - the session's own signature
         """Allow a savepoint; refuse a transaction."""
         if not nested:
