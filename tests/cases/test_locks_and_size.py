@@ -11,6 +11,9 @@ import pytest
 from billing_pharmacy.services import receive_stock
 from sqlalchemy import text
 
+from billing import registry
+from billing.services.installation import open_database
+from billing.settings import Settings
 from billing.testing.race import Pay, race
 from billing.transaction import Transaction
 
@@ -131,9 +134,24 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> Trips:
     return counted
 
 
+def _take_time(world: "CaseWorld") -> None:
+    """Let statements and hooks take as long as they take: statements are counted here, and the machine may be busy."""
+    world.database.dispose()
+    settings = Settings(statement_timeout_seconds=600, idle_timeout_seconds=600)
+    world.database = open_database(world.url, plugins=registry.Registry(world.registry.plugins, budget_seconds=600), settings=settings)
+
+
+def _analyze(world: "CaseWorld") -> None:
+    """Do what the server does by itself elsewhere: it has seen these tables empty a moment ago, and plans as if they still were."""
+    if world.database.dialect == "postgresql":
+        with world.database.engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
+
+
 @pytest.mark.case("P63")
 def test_number_of_statements_does_not_grow_with_the_lines(world: "CaseWorld", statements: Any) -> None:
     """odoo/odoo#111649, microsoft/AL#4104: 80 lines took 5.5 minutes, and 1,500 lines never finished."""
+    _take_time(world)
     patient = world.patient()
     created, paid = [], []
 
@@ -142,6 +160,8 @@ def test_number_of_statements_does_not_grow_with_the_lines(world: "CaseWorld", s
         statements.look()
         bill = world.bill(*items, patient_id=patient)
         created.append(statements.look())
+        _analyze(world)
+        statements.look()
         world.pay(bill.id, f"card {bill.total_minor // 100}.{bill.total_minor % 100:02}", actor="c1")
         paid.append(statements.look())
 
