@@ -112,18 +112,33 @@ class World:
         """Return what a lot holds, in thousandths."""
         return self.read(lambda tx: tx.session.scalars(select(ShelfLot.on_hand_milli).where(ShelfLot.id == lot_id)).one())
 
-    def invoice(self, *items: str | NewItem, patient_id: str | None = None, **options: Any) -> invoices.InvoiceMade:
+    def invoice(
+        self, *items: str | NewItem, patient_id: str | None = None, clinic: str | None = None, actor: str | None = None, **options: Any
+    ) -> invoices.InvoiceMade:
         """Return a new draft; items are written like "AMX" or "AMX:2.5"."""
-        patient = patient_id or self.patient()
-        return self.run(lambda tx: invoices.create_invoice(tx, patient_id=patient, items=items_of(items), **options))
+        patient = patient_id or self.patient(clinic=clinic)
+        return self.run(
+            lambda tx: invoices.create_invoice(tx, patient_id=patient, items=items_of(items), **options), clinic=clinic, actor=actor
+        )
 
-    def pay(self, invoice_id: str, *tenders: str, scope: str = "ALL", at: datetime | None = None, **options: Any) -> payments.PaymentTaken:
+    def pay(
+        self,
+        invoice_id: str,
+        *tenders: str,
+        scope: str = "ALL",
+        at: datetime | None = None,
+        clinic: str | None = None,
+        actor: str | None = None,
+        **options: Any,
+    ) -> payments.PaymentTaken:
         """Take a payment; tenders are written like "cash 50" or "transfer 10.00 T-1"."""
         return self.run(
             lambda tx: payments.take_payment(
                 tx, invoice_id=invoice_id, scope=Scope.parse(scope), tenders=tenders_of(tx, tenders), **options
             ),
             at=at,
+            clinic=clinic,
+            actor=actor,
         )
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
