@@ -180,6 +180,7 @@ _EFFECTS = Query(
 
 def find_invoice_id(tx: Transaction, invoice: str) -> str:
     """Return the id of an invoice named by id or printed number. Raises `UnknownInvoice`; of two series with equal numbers, the id is needed."""
+    tx.require("invoices.read")
     rows = tx.rows(_FIND_INVOICE, invoice_id=_as_id(invoice), number=invoice)
     if len(rows) != 1:
         why = "is on several invoices: name the id" if rows else "is no invoice of this clinic: `billing invoice list` shows them"

@@ -104,7 +104,13 @@ def race(
     racers = [
         _CONTEXT.Process(
             target=_run,
-            args=(url, settings, clinics[place % len(clinics)], actors[place % len(actors)], installed, place, list(own), barrier, results),
+            args=(
+                _Racer(url, settings, clinics[place % len(clinics)], actors[place % len(actors)], installed),
+                place,
+                list(own),
+                barrier,
+                results,
+            ),
         )
         for place, own in enumerate(acts)
     ]
@@ -123,11 +129,21 @@ def race(
     return [found[place] for place in range(len(acts))]
 
 
-def _run(
-    url: str, settings: Settings, clinic: str, actor: str, installed: bool, place: int, acts: Sequence[Any], barrier: Any, results: Any
-) -> None:  # noqa: FBT001 - what a process is given has no names
-    plugins = registry.load() if installed else registry.of_modules({"shelf": Shelf(), "desk": Desk()})
-    database = open_database(url, plugins=plugins, settings=settings)
+@dataclass(frozen=True, slots=True)
+class _Racer:
+    """Where and as whom one process of a race acts."""
+
+    url: str
+    settings: Settings
+    clinic: str
+    actor: str
+    installed: bool
+
+
+def _run(racer: _Racer, place: int, acts: Sequence[Any], barrier: Any, results: Any) -> None:
+    plugins = registry.load() if racer.installed else registry.of_modules({"shelf": Shelf(), "desk": Desk()})
+    database = open_database(racer.url, plugins=plugins, settings=racer.settings)
+    clinic, actor = racer.clinic, racer.actor
     database.read(lambda tx: tx.clinic_id, clinic=clinic, actor=actor)  # connected and warm before the start
     barrier.wait(timeout=60)
     outcomes = []
