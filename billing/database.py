@@ -162,7 +162,7 @@ class _Unit:
         with suppress(Exception):
             if self._in_transaction():
                 self._driver.rollback()
-        if self._pooled.is_valid and (self._in_transaction() or self._lost()):
+        if self._pooled.is_valid and (self._lost() or self._in_transaction()):
             self._pooled.invalidate()
         if self._joined is not None:
             with suppress(Exception):
@@ -268,7 +268,9 @@ class _Unit:
 
     def _in_transaction(self) -> bool:
         if isinstance(self._driver, sqlite3.Connection):
-            return self._driver.in_transaction
+            with suppress(sqlite3.ProgrammingError):  # it is closed
+                return self._driver.in_transaction
+            return False
         return self._driver.pgconn.transaction_status in {_ACTIVE, _INTRANS, _INERROR}
 
     def _lost(self) -> bool:
