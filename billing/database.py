@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
 from billing import clock
 from billing.changes import postgresql, sqlite
-from billing.changes.failures import RETRYABLE, explain, is_database_error, outcome_unknown, sqlstate
+from billing.changes.failures import explain, is_database_error, outcome_unknown, retryable
 from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, PluginViolation
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
@@ -30,7 +30,8 @@ from billing.trips import PostgresTrips, SQLiteTrips, Trips
 T = TypeVar("T")
 
 ATTEMPTS = 4
-"""Once, and three more times after a serialization failure, a deadlock, or a commit of unknown outcome under an idempotency key."""
+"""Once, and three more times after a serialization failure, a deadlock, a connection lost before COMMIT, or a commit of unknown outcome under an
+idempotency key."""
 
 _ENDS = frozenset({"COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START"})
 
@@ -94,7 +95,10 @@ class Database:
 
     def set_up(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit that makes the first person who can act: nobody acts yet, and no clinic exists."""
-        return self._once(unit, None, None, None, mode="write")
+        try:
+            return self._once(unit, None, None, None, mode="write")
+        except _Again as again:
+            raise again.error from again.__cause__
 
     def dispose(self) -> None:
         """Close the pooled connections."""
@@ -185,7 +189,7 @@ class Database:
             return error.orig  # raised while a value was prepared; SQLAlchemy has wrapped it
         if isinstance(error, BillingError) or not is_database_error(error):
             return error
-        if sqlstate(error) in RETRYABLE:
+        if retryable(error):
             return _Again(explain(error, plugins=self._names))
         return explain(error, plugins=self._names)
 
@@ -205,7 +209,8 @@ def over_all_clinics(engine: Engine, *, writing: bool) -> Iterator[Connection]:
 
     One that only reads sees one moment and takes no write lock. Database errors come as the driver raised them.
     """
-    with engine.connect().execution_options(**_options(engine, "write" if writing else "read")) as connection, connection.begin():
+    options = _options(engine, "write" if writing else "read") | {"billing_all_clinics": True}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
