@@ -37,7 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "receipt": _entry(DAILY, "receipt:receipt", "Payments that were taken, and their receipts."),
     "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
     "doctor": _entry(KEEP, "doctor:doctor", "Check the books against all invariants."),
-    "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade."),
+    "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade, distribute."),
     "backup": _entry(KEEP, "backup:backup", "Write the whole database to a file."),
     "restore": _entry(KEEP, "backup:restore", "Read a backup into an empty database."),
     "export": _entry(KEEP, "export:export", "Lists as CSV files."),
