@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
 from billing import clock
 from billing.changes import postgresql, sqlite
-from billing.changes.failures import explain, is_database_error, outcome_unknown, retryable
+from billing.changes.failures import DatabaseUnavailable, explain, is_database_error, outcome_unknown, retryable
 from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, PluginViolation
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
@@ -72,12 +72,18 @@ class Database:
         `clinic` is a clinic's code, `actor` a login, `at` an instant of the past (needs the permission `dates.backdate`).
         Raises what the unit raises, or a `BillingError` that explains what the database said; nothing is stored then.
         """
+        doubt: OutcomeUnknown | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._once(unit, clinic, actor, at, mode="write")
             except _Again as again:
+                doubt = again.error if isinstance(again.error, OutcomeUnknown) else doubt
                 if attempt == ATTEMPTS:
-                    raise again.error from again.__cause__
+                    raise (doubt or again.error) from again.__cause__
+            except DatabaseUnavailable as error:
+                if doubt is None:
+                    raise
+                raise doubt from error  # an earlier try may have landed: that is what must be told
             except Forbidden as refusal:
                 self._record_refusal(clinic, actor, refusal)
                 raise

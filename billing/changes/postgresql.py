@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from billing.changes.entries import content_of, entry_row
+from billing.changes.order import in_order
 from billing.model import AuditEntry
 from billing.model.types import canonical_json
 from billing.model.writes import (
@@ -38,7 +39,7 @@ def carry_out(trips: Trips, clinic_id: str, writes: Sequence[Write], audit: Sequ
     """Write everything in one round trip (and one more for every eight further audit entries). Driver errors are the boundary's to explain."""
     deletes = [write for write in writes if isinstance(write, DeleteRows)]
     composed = _Composition(clinic_id)
-    for write in writes:
+    for write in in_order(writes):  # a cluster runs the parts of the statement one after another, and checks references after each
         composed.add(write)
     composed.append(audit[:_CHAIN_LIMIT])
     calls = [_delete(clinic_id, write) for write in deletes]

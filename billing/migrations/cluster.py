@@ -72,6 +72,8 @@ def require_cluster(connection: Connection) -> None:
             "shared_preload_libraries, run CREATE EXTENSION citus in this database, and add the nodes with citus_add_node().",
             database="postgresql",
         )
+    if not connection.scalar(text("SELECT count(*) FROM pg_dist_node WHERE isactive AND shouldhaveshards")):
+        raise NoCluster("This cluster has no node that holds rows: add the nodes with citus_add_node().", database="postgresql")
 
 
 def distributed(connection: Connection) -> set[str]:

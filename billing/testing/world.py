@@ -8,6 +8,7 @@ from sqlalchemy import MetaData, Table, select, text
 
 from billing import registry
 from billing.database import Database, over_all_clinics
+from billing.migrations import cluster
 from billing.model import Base, Client, Patient, Service, new_id
 from billing.money import parse_amount, parse_quantity, parse_unit_price
 from billing.registry import Registry
@@ -141,7 +142,7 @@ class World:
 
 def create_tables(database: Database, tables: Sequence[Table]) -> None:
     """Create tables of plugins that bring no migrations, unless they stand."""
-    with over_all_clinics(database.engine, writing=True) as connection:
+    with over_all_clinics(database.engine, writing=True) as connection, cluster.spreading(connection):
         Base.metadata.create_all(connection, tables=[*tables], checkfirst=True)
 
 

@@ -8,10 +8,9 @@ import pytest
 from psycopg import errors
 from sqlalchemy import text
 
-from billing.changes.failures import explain, outcome_unknown, retryable
-from billing.database import OutcomeUnknown
+from billing.changes.failures import DatabaseUnavailable, explain, outcome_unknown, retryable
+from billing.database import Database, OutcomeUnknown, _Again
 from billing.errors import BillingError
-from billing.model import Payment
 from billing.testing.shelf import TABLES as SHELF_TABLES
 from billing.testing.world import World
 from billing.transaction import Transaction
@@ -192,22 +191,15 @@ def test_unit_whose_connection_is_lost_each_time_is_given_up_and_books_nothing(w
     assert invoices_of(world) == []
 
 
-@pytest.mark.parametrize(("state", "message"), AT_COMMIT)
-def test_payment_whose_commit_may_have_landed_is_neither_repeated_nor_denied(
-    state: str | None, message: str, world: World, monkeypatch: pytest.MonkeyPatch
+def test_doubt_is_what_is_told_although_the_database_is_gone_when_the_unit_runs_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sqlalchemy.engine import RootTransaction
+    said_in_turn = iter([_Again(OutcomeUnknown("The connection broke.")), DatabaseUnavailable("Connection refused.")])
 
-    made = world.invoice("VIS")
-    commit = RootTransaction.commit
+    def once(*_: object, **__: object) -> None:
+        raise next(said_in_turn)
 
-    def landed_but_lost(self: RootTransaction) -> None:
-        commit(self)
-        raise said(state, message)
+    monkeypatch.setattr(Database, "_once", once)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(RootTransaction, "commit", landed_but_lost)
-        with pytest.raises(OutcomeUnknown):
-            world.pay(made.id, "card 10")
-
-    assert len(world.read(lambda tx: tx.session.query(Payment).all())) == 1
+    with pytest.raises(OutcomeUnknown):
+        world.run(lambda tx: None)
