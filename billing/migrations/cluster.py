@@ -26,6 +26,9 @@ SETTINGS = (
 )
 """What a transaction that spreads tables begins with."""
 
+NODES_HEAR = "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET citus.propagate_set_commands = %L', current_database(), 'local'); END$$"
+"""Lets every later SET LOCAL of a transaction reach the node that does the work: whose rows it is about, and its time limits."""
+
 
 class NoCluster(Misconfigured):
     """The database is not on a cluster, so its tables can't be spread over nodes. Facts: `database`."""
@@ -42,7 +45,7 @@ def statements(tables: Iterable[Table], *, done: Iterable[str] = ()) -> list[str
     wanted = [table for table in _in_order(tables) if table.name not in ready]
     shared = [distribute_sql(table.name, TableClass.REFERENCE) for table in wanted if classes[table] is TableClass.REFERENCE]
     own = [distribute_sql(table.name, TableClass.CLINIC) for table in wanted if classes[table] is TableClass.CLINIC]
-    return [*SETTINGS, *shared, *own] if shared or own else []
+    return [*SETTINGS, *shared, *own, NODES_HEAR] if shared or own else []
 
 
 def distribute_sql(name: str, table_class: TableClass) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Column, Connection, MetaData, Table, Text, create_engine, text
+from sqlalchemy import Column, Connection, MetaData, Table, Text, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 from syrupy.assertion import SnapshotAssertion
 
@@ -40,7 +40,7 @@ def billing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 @pytest.fixture
 def pretended(postgresql_url: str) -> Iterator[Connection]:
     """Open a database that answers as a cluster's coordinator would, and notes what it is told."""
-    engine = create_engine(postgresql_url, poolclass=NullPool)
+    engine = create_engine(make_url(postgresql_url).set(username="postgres"), poolclass=NullPool)
     with engine.begin() as connection:
         for statement in (
             "CREATE TABLE pg_dist_partition (logicalrelid regclass PRIMARY KEY)",
@@ -91,7 +91,10 @@ def test_clinics_come_first_and_all_their_tables_are_placed_by_them() -> None:
 
 
 def test_transaction_begins_with_what_makes_the_order_possible() -> None:
-    assert tuple(migrations.distribution_sql(SHIPPED)[:2]) == cluster.SETTINGS
+    statements = migrations.distribution_sql(SHIPPED)
+
+    assert tuple(statements[:2]) == cluster.SETTINGS
+    assert statements[-1] == cluster.NODES_HEAR
 
 
 def test_tables_of_a_quarantined_plugin_stay_out() -> None:
@@ -137,6 +140,12 @@ def test_tables_are_spread_once_and_those_of_nobody_are_told(pretended: Connecti
     first = cluster.distribute(pretended, TABLES)
     second = cluster.distribute(pretended, TABLES)
 
+    settings = pretended.scalars(
+        text(
+            "SELECT unnest(setconfig) FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = current_database()"
+        )
+    ).all()
+    assert settings == ["citus.propagate_set_commands=local"]
     assert set(first) == {name for _, name in spread(migrations.distribution_sql(SHIPPED))}
     assert second == []
     assert cluster.left_over(pretended, TABLES) == ["pg_dist_partition", "surgery_knife"]
