@@ -84,9 +84,10 @@ def partitioned_url(postgres_server: PostgresServer, partitioned_template: str) 
     """Name a fresh, migrated stand-in for a cluster; fail if a unit's statement would have touched more than one node of it."""
     from billing.testing import partitions, plans
 
-    with plans.watching() as watched:
-        yield from _postgresql_database(postgres_server, partitioned_template, prefix=partitions.PREFIX)
-    found, watched.scattered = watched.scattered, {}
+    for url in _postgresql_database(postgres_server, partitioned_template, prefix=partitions.PREFIX):
+        with plans.watching(url):
+            yield url
+    found, plans.PLANS.scattered = plans.PLANS.scattered, {}
     if found:
         pytest.fail("\n\n".join(f"This touches several parts of {', '.join(tables)}: {text}" for text, tables in found.items()))
 

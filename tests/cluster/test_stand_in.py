@@ -26,9 +26,9 @@ def world(partitioned_url: str) -> Iterator[World]:
 
 
 @pytest.fixture
-def watched() -> Iterator[Plans]:
+def watched(partitioned_url: str) -> Iterator[Plans]:
     """Watch with eyes of its own, so that what is planted here fails no test."""
-    with plans.watching(Plans()) as own:
+    with plans.watching(partitioned_url, Plans()) as own:
         yield own
     plans.PLANS.scattered.clear()
 
