@@ -99,14 +99,14 @@ def test_statement_that_names_the_clinic_touches_one_part(world: World, watched:
     world.pay(world.invoice("VIS").id, "card 10")
 
     assert watched.scattered == {}
-    assert len(watched.seen) > 20
+    assert len(watched.seen) > 10
 
 
-@pytest.mark.parametrize("start", plans.ALLOWED)
-def test_what_may_touch_every_part_does(start: str, world: World, watched: Plans) -> None:
+def test_what_may_touch_every_part_does(world: World, watched: Plans) -> None:
     world.read_anywhere(clinics.list_clinics)
 
-    assert any(" ".join(statement.split()).startswith(start) for statement in watched.allowed)
+    seen = {" ".join(statement.split()) for statement in watched.allowed}
+    assert [start for start in plans.ALLOWED if not any(statement.startswith(start) for statement in seen)] == []
 
 
 def test_failing_teardown_names_statement_and_tables() -> None:
