@@ -19,30 +19,24 @@ from sqlalchemy.exc import StatementError
 
 from billing import clock
 from billing.changes import postgresql, sqlite
-from billing.changes.failures import RETRYABLE, explain, is_database_error, outcome_unknown, sqlstate
+from billing.changes.failures import DatabaseUnavailable, explain, is_database_error, outcome_unknown, retryable
 from billing.engine import BEGIN, open_engine
 from billing.errors import BillingError, Conflict, Forbidden, PluginViolation
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
 from billing.transaction import NOBODY, Transaction
-from billing.transaction.context import (
-    Context,
-    Permissions,
-    context_calls,
-    context_from,
-    read_actor,
-    read_clinic_id,
-    still_holds,
-)
+from billing.transaction import context as contexts
+from billing.transaction.context import Context, Permissions
 from billing.transaction.session import UnitSession
 from billing.trips import Call, OpeningTrips, Prepared, Row, SQLiteTrips, Trips
 
 T = TypeVar("T")
 
 ATTEMPTS = 4
-"""Once, and three more times after a serialization failure, a deadlock, or a commit of unknown outcome under an idempotency key."""
+"""Once, and three more times after a serialization failure, a deadlock, a connection lost before COMMIT, or a commit of unknown outcome under an
+idempotency key."""
 
-_ACTIVE, _INTRANS, _INERROR = 1, 2, 3
+_ACTIVE, _SOUND, _IN_ERROR = 1, 2, 3
 """What libpq says of a connection's transaction; its enumeration comes with the driver, which SQLite's users need not have."""
 
 _COMMIT: Call = (Prepared("COMMIT"), ())
@@ -92,7 +86,10 @@ class Database:
 
     def set_up(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit that makes the first person who can act: nobody acts yet, and no clinic exists."""
-        return self._once(unit, None, None, None, mode="write")
+        try:
+            return self._once(unit, None, None, None, mode="write")
+        except _Again as again:
+            raise again.error from again.__cause__
 
     def wait_until_durable(self) -> None:
         """Return when everything that can be read by now is on disk: before the outside world is told of it (docs/decisions/0018)."""
@@ -110,12 +107,18 @@ class Database:
         self.contexts.pop((str(clinic), str(actor)), None)
 
     def _repeated(self, unit: Callable[[Transaction], T], clinic: str | None, actor: str, at: datetime | None, mode: Mode) -> T:
+        doubt: OutcomeUnknown | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._once(unit, clinic, actor, at, mode=mode)
             except _Again as again:
+                doubt = again.error if isinstance(again.error, OutcomeUnknown) else doubt
                 if attempt == ATTEMPTS:
-                    raise again.error from again.__cause__
+                    raise (doubt or again.error) from again.__cause__
+            except DatabaseUnavailable as error:
+                if doubt is None:
+                    raise
+                raise doubt from error  # an earlier try may have landed: that is what must be told
             except Forbidden as refusal:
                 self._record_refusal(clinic, actor, refusal)
                 raise
@@ -162,7 +165,7 @@ class _Unit:
         with suppress(Exception):
             if self._in_transaction():
                 self._driver.rollback()
-        if self._pooled.is_valid and (self._lost() or self._in_transaction()):
+        if self._pooled.is_valid and (self._lost or self._in_transaction()):
             self._pooled.invalidate()
         if self._joined is not None:
             with suppress(Exception):
@@ -193,8 +196,8 @@ class _Unit:
         begin = (Prepared(BEGIN[carrier.dialect, self._mode]), ())
         facts, who = None, NOBODY
         if actor is None or clinic is None:
-            self._trips = OpeningTrips(carrier, [begin], _nothing)
-            who = NOBODY if actor is None else read_actor(self._trips, actor, self._database.permissions)
+            self._trips = OpeningTrips(carrier, [begin], lambda rows: None)
+            who = NOBODY if actor is None else contexts.read_actor(self._trips, actor, self._database.permissions)
         else:
             context = self._begin_in_clinic(carrier, begin, clinic, actor)
             facts, who = context.clinic, context.actor
@@ -215,18 +218,18 @@ class _Unit:
     def _begin_in_clinic(self, carrier: Trips, begin: Call, clinic: str, actor: str) -> Context:
         database = self._database
         if clinic not in database.clinic_ids:
-            database.clinic_ids[clinic] = read_clinic_id(carrier, clinic)
+            database.clinic_ids[clinic] = contexts.read_clinic_id(carrier, clinic)
         clinic_id = database.clinic_ids[clinic]
         kept = database.contexts.get((clinic, actor))
         read: list[Context] = []
 
         def opened(rows: list[list[Row]]) -> None:
             if kept is None:
-                read.append(context_from(calls, rows[1:], clinic, actor, database.permissions))
-            elif not still_holds(kept, rows[-1]):
+                read.append(contexts.context_from(calls, rows[1:], clinic, actor, database.permissions))
+            elif not contexts.still_holds(kept, rows[-1]):
                 raise _Stale
 
-        calls = context_calls(carrier.dialect, clinic_id, actor) if kept is None else kept.opening
+        calls = contexts.context_calls(carrier.dialect, clinic_id, actor) if kept is None else kept.opening
         self._trips = OpeningTrips(carrier, [begin, *calls], opened)
         if kept is not None:
             return kept
@@ -266,18 +269,19 @@ class _Unit:
         sqlite.carry_out(self._driver, self._tx.clinic_id, writes, audit, self._database.names)
         return self._trips.trip(calls)
 
-    def _in_transaction(self) -> bool:
+    @property
+    def _lost(self) -> bool:
+        return self._database.dialect == "postgresql" and self._driver.closed
+
+    def _in_transaction(self, *states: int) -> bool:
         if isinstance(self._driver, sqlite3.Connection):
             with suppress(sqlite3.ProgrammingError):  # it is closed
                 return self._driver.in_transaction
             return False
-        return self._driver.pgconn.transaction_status in {_ACTIVE, _INTRANS, _INERROR}
-
-    def _lost(self) -> bool:
-        return not isinstance(self._driver, sqlite3.Connection) and self._driver.closed
+        return self._driver.pgconn.transaction_status in (states or (_ACTIVE, _SOUND, _IN_ERROR))  # type: ignore[no-any-return]
 
     def _check_boundary(self) -> None:
-        alive = self._driver.in_transaction if self._database.dialect == "sqlite" else self._driver.pgconn.transaction_status == _INTRANS
+        alive = self._in_transaction(_SOUND)
         if self._joined is not None:
             kept = not (self._joined.closed or self._joined.invalidated) and self._joined.get_transaction() is self._begun
             alive = alive and kept and self._begun.is_active
@@ -315,14 +319,9 @@ class _Unit:
         if isinstance(error, BillingError) or not is_database_error(error):
             return error
         explained = explain(error, plugins=self._database.names)
-        if self._lost() and not (self._trips and self._trips.begun):
-            self._database.dispose()  # the server has been restarted: what waits in the pool is as dead as this
-            return _Again(explained)
-        return _Again(explained) if sqlstate(error) in RETRYABLE else explained
-
-
-def _nothing(rows: list[list[Row]]) -> None:
-    del rows
+        if self._lost:
+            self._database.dispose()  # the server may have been restarted: what waits in the pool is as dead as this
+        return _Again(explained) if retryable(error) else explained
 
 
 @contextmanager
@@ -331,7 +330,10 @@ def over_all_clinics(engine: Engine, *, writing: bool) -> Iterator[Connection]:
 
     One that only reads sees one moment and takes no write lock. Database errors come as the driver raised them.
     """
-    with engine.connect().execution_options(billing_mode="write" if writing else "read") as connection, connection.begin():
+    with (
+        engine.connect().execution_options(billing_mode="write" if writing else "read", billing_all_clinics=True) as connection,
+        connection.begin(),
+    ):
         yield connection
 
 

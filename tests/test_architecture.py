@@ -194,7 +194,10 @@ def departments(source: Source) -> Iterator[int]:
     instead="platformdirs, tempfile, importlib.resources, or a setting.",
     bad="folder = Path('/var/lib/billing')\n",
     good="folder = Path(user_data_dir('billing'))\nroute = '/invoices/new'\n",
-    allowed={"billing/testing/postgres.py": "where Debian keeps its server, and where Linux keeps files in memory"},
+    allowed={
+        "billing/testing/postgres.py": "where Debian keeps its server, and where Linux keeps files in memory",
+        "billing/testing/standby.py": "the shell that looks after both servers",
+    },
 )
 def absolute_paths(source: Source) -> Iterator[int]:
     places = re.compile(r"/(bin|dev|etc|home|mnt|opt|root|srv|tmp|usr|var|work|Users)(/|$)|[A-Z]:\\")

@@ -27,6 +27,7 @@ from billing.interfaces.cli.frame import Frame, Lazy
 from billing.model import Base
 from billing.rules.roles import OPERATOR, describe
 from billing.settings import PREFIX, Settings
+from billing.testing import kinds
 from billing.testing.world import World
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +96,7 @@ def test_modules_and_what_they_hold_are_there(path: Path) -> None:
 
 @every_page
 def test_variables_are_settings(path: Path) -> None:
-    known = {PREFIX + each.name.upper() for each in fields(Settings)}
+    known = {PREFIX + each.name.upper() for each in fields(Settings)} | {kinds.VARIABLE}
 
     assert set(re.findall(r"\bBILLING_[A-Z_]+\b", read(path))) <= known
 

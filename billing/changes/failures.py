@@ -15,11 +15,9 @@ E = TypeVar("E", bound=type[BillingError])
 
 _EXPLAINED: dict[str, tuple[type[BillingError], str]] = {}
 
-RETRYABLE = frozenset({"40001", "40P01"})
-"""Serialization failure and deadlock: nothing happened, the unit runs again."""
-
+_AGAIN = frozenset({"40001", "40P01"})
 _BUSY = frozenset({"55P03", "57014"})
-_GONE = ("08", "57P")
+_GONE = ("08", "57P01", "57P02", "57P03")
 
 
 class Busy(Conflict):
@@ -77,6 +75,14 @@ def is_database_error(error: BaseException) -> bool:
     """Say whether the error comes from a database driver."""
     original = _driver_error(error)
     return isinstance(original, sqlite3.Error) or any(kind.__module__.startswith("psycopg") for kind in type(original).__mro__)
+
+
+def retryable(error: BaseException) -> bool:
+    """Say whether an error raised before COMMIT lets the unit run again: a serialization failure, a deadlock, a lost connection."""
+    state = sqlstate(error)
+    lost = state is None and any(each.__name__ == "OperationalError" for each in type(_driver_error(error)).__mro__)
+    on_sqlite = isinstance(_driver_error(error), sqlite3.Error)
+    return not on_sqlite and (lost or state in _AGAIN or (state is not None and state.startswith(_GONE)))
 
 
 def outcome_unknown(error: BaseException) -> bool:

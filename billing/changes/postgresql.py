@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from billing.changes.arrays import array_literals, array_writers, column_types
 from billing.changes.composition import Asked, compose
+from billing.changes.order import in_order
 from billing.model.writes import AuditRow, DeleteRows, Write
 from billing.trips import Call, Prepared, Row, Trips
 
@@ -23,7 +24,8 @@ def carry_out(
     Returns the rows of the calls. Driver errors are the boundary's to explain.
     """
     deletes = [_delete(clinic_id, write) for write in writes if isinstance(write, DeleteRows)]
-    sets = [write for write in writes if not isinstance(write, DeleteRows)]
+    # A cluster runs the parts of the statement one after another, and checks references after each.
+    sets = [write for write in in_order(writes) if not isinstance(write, DeleteRows)]
     chained = [audit[start : start + _CHAIN_LIMIT] for start in range(0, len(audit), _CHAIN_LIMIT)] or [audit]
     for place, entries in enumerate(chained):
         asked = Asked(clinic_id, [] if place else sets, entries)

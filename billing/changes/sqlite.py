@@ -8,7 +8,8 @@ from sqlalchemy import Table
 
 from billing.changes.entries import content_of, entry_row
 from billing.changes.failures import RowChanged, explain, row_changed
-from billing.model import AuditEntry, AuditHead, Base, NumberCounter
+from billing.changes.order import in_order
+from billing.model import AuditEntry, AuditHead, NumberCounter
 from billing.model.writes import (
     AdjustRows,
     AuditRow,
@@ -31,8 +32,7 @@ _HEAD: Table = AuditHead.__table__  # type: ignore[assignment]
 
 def carry_out(driver: Any, clinic_id: str, writes: Sequence[Write], audit: Sequence[AuditRow], plugins: frozenset[str]) -> None:
     """Write everything. Raises `RowChanged` where a row is not as expected, else what `failures.explain` makes of the driver's refusal."""
-    order = _table_order()
-    for write in sorted(writes, key=lambda each: (not isinstance(each, DeleteRows), order[each.table.name])):
+    for write in in_order(writes):
         try:
             _carry_out_one(driver, clinic_id, write)
         except (driver.Error, OverflowError) as error:
@@ -139,13 +139,3 @@ def _encoders(table: Table) -> dict[str, Any]:
 def _value(table: Table, name: str, value: Any) -> Any:
     encoder = _encoders(table)[name]
     return value if encoder is None else encoder(value)
-
-
-@cache
-def _order_of(tables: frozenset[str]) -> dict[str, int]:
-    del tables  # only the cache's key: a plugin loaded later brings new tables
-    return {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
-
-
-def _table_order() -> dict[str, int]:
-    return _order_of(frozenset(Base.metadata.tables))

@@ -10,15 +10,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.changes.failures import explain
 from billing.database import over_all_clinics
 from billing.engine import open_engine
 from billing.errors import Misconfigured
-from billing.migrations import privileges, row_security
+from billing.migrations import cluster, privileges, row_security
 from billing.model import MigrationLock
+from billing.model.lint import core_tables
 from billing.registry import Plugin, Registry
 from billing.settings import Settings
 
@@ -29,6 +30,14 @@ class MigrationMissing(Misconfigured):
     """The database is behind the code. Facts: `lineages`."""
 
     code = "migration_missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Distributed:
+    """What was spread over the nodes, and the tables that stay on one node since no installed plugin knows them."""
+
+    tables: tuple[str, ...]
+    left_over: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,9 @@ def upgrade(url: str, *, registry: Registry, settings: Settings | None = None, g
             behind = [each for each in _status(connection, registry) if each.behind]
             if behind:  # else no table is locked either
                 row_security.lift(connection)
-            for name, location in _lineages(registry.healthy):
-                command.upgrade(_config(connection, name, location), "heads")
+            with cluster.spreading(connection):
+                for name, location in _lineages(registry.healthy):
+                    command.upgrade(_config(connection, name, location), "heads")
             row_security.protect(connection)
             if grant_to is not None:
                 privileges.grant(connection, grant_to, chosen)
@@ -69,6 +79,31 @@ def upgrade(url: str, *, registry: Registry, settings: Settings | None = None, g
         raise explain(error) from error
     finally:
         engine.dispose()
+
+
+def distribute(url: str, *, registry: Registry, settings: Settings | None = None) -> Distributed:
+    """Spread a database that is at its heads over the nodes of a cluster, in one transaction; a second run does nothing.
+
+    Raises `NoCluster` where there is none, `MigrationMissing`, and `Misconfigured` errors that say what the database said.
+    """
+    tables = _tables(registry)
+    engine = open_engine(url, settings or Settings())
+    try:
+        with over_all_clinics(engine, writing=True) as connection:
+            cluster.require_cluster(connection)
+            _require_current(_status(connection, registry))
+            _lock(connection)
+            spread = cluster.distribute(connection, tables)
+            return Distributed(tables=tuple(spread), left_over=tuple(cluster.left_over(connection, tables)))
+    except DBAPIError as error:
+        raise explain(error) from error
+    finally:
+        engine.dispose()
+
+
+def distribution_sql(registry: Registry) -> list[str]:
+    """Return the statements that `distribute` runs on a database of which nothing is spread yet."""
+    return cluster.statements(_tables(registry))
 
 
 def purge(url: str, *, plugin: Plugin, settings: Settings | None = None) -> None:
@@ -115,7 +150,11 @@ def warning(engine: Engine) -> str | None:
 
 def require_current(engine: Engine, *, registry: Registry) -> None:
     """Raise `MigrationMissing` unless every lineage is at its head."""
-    if behind := [each.name for each in status(engine, registry=registry) if each.behind]:
+    _require_current(status(engine, registry=registry))
+
+
+def _require_current(lineages: Iterable[Lineage]) -> None:
+    if behind := [each.name for each in lineages if each.behind]:
         raise MigrationMissing(
             f"The database lacks migrations of {', '.join(behind)}: run `billing init` on a new one, `billing db upgrade` on an older one.",
             lineages=behind,
@@ -129,6 +168,10 @@ def _status(connection: Connection, registry: Registry) -> list[Lineage]:
         current = MigrationContext.configure(connection, opts={"version_table": _version_table(name)}).get_current_revision()
         found.append(Lineage(name=name, current=current, head=script.get_current_head() or ""))
     return found
+
+
+def _tables(registry: Registry) -> list[Table]:
+    return [*core_tables(), *(table for plugin in registry.healthy for table in plugin.tables)]
 
 
 def _lineages(plugins: Iterable[Plugin]) -> Sequence[tuple[str, str]]:

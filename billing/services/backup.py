@@ -140,7 +140,7 @@ def _write_file(engine: Engine, target: Path, progress: Progress) -> Manifest:
 
 def _write(engine: Engine, file: BinaryIO, progress: Progress) -> Manifest:
     with over_all_clinics(engine, writing=False) as connection, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        names = sorted(inspect(connection).get_table_names())
+        names = sorted(_tables(connection))
         manifest = Manifest(
             made_at=clock.now().isoformat(),
             dialect=engine.dialect.name,
@@ -149,6 +149,14 @@ def _write(engine: Engine, file: BinaryIO, progress: Progress) -> Manifest:
         )
         backup_file.write_manifest(archive, manifest)
     return manifest
+
+
+def _tables(connection: Connection) -> set[str]:
+    """Return the names of all tables. The parts of a partitioned one are none: their rows are the whole's."""
+    names = set(inspect(connection).get_table_names())
+    if connection.dialect.name == "postgresql":
+        names -= set(connection.scalars(text("SELECT relname FROM pg_class WHERE relispartition")))
+    return names
 
 
 def _write_table(connection: Connection, archive: zipfile.ZipFile, name: str, progress: Progress) -> StoredTable:
@@ -211,7 +219,7 @@ def _check_versions(engine: Engine, manifest: Manifest, plugins: Registry) -> No
 def _check_empty(engine: Engine) -> None:
     # Behind row level security a clinic's rows are not seen here; the code of their clinic is.
     with over_all_clinics(engine, writing=False) as connection:
-        for name in inspect(connection).get_table_names():
+        for name in _tables(connection):
             if _is_kept(name) and connection.execute(select(literal(1)).select_from(table(name)).limit(1)).first():
                 raise DatabaseNotEmpty(f"The table {name} has rows already: restore into an empty database.", table=name)
 
@@ -219,7 +227,7 @@ def _check_empty(engine: Engine) -> None:
 def _load(connection: Connection, archive: zipfile.ZipFile, manifest: Manifest, progress: Progress) -> None:
     stored = {each.name: each for each in manifest.tables}
     there, on_sqlite = inspect(connection), connection.dialect.name == "sqlite"
-    here = set(there.get_table_names())
+    here = _tables(connection)
     known = [each.name for each in Base.metadata.sorted_tables if each.name in here]  # rows that others refer to come first
     if strange := [each.name for each in manifest.tables if each.rows and each.name not in known]:
         raise damaged(strange[0], "there is no such table here")

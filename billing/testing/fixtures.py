@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from sqlalchemy import NullPool, create_engine
 
 from billing.testing.postgres import APPLICATION, OWNER, PostgresServer, Source, running_postgres
+
+pytest_plugins = ["billing.testing.kinds"]
 
 TEMPLATE = "migrated"
 
@@ -50,6 +53,19 @@ def postgresql_template(postgres_server: PostgresServer) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def partitioned_template(postgres_server: PostgresServer) -> str:
+    """Make the stand-in for a cluster with all tables, which the tests copy."""
+    from billing.testing import partitions
+
+    name = f"{partitions.PREFIX}_{TEMPLATE}"
+    postgres_server.create_database(name, owner=OWNER)
+    _migrate(postgres_server.url(name, role=OWNER), grant_to=APPLICATION)
+    with create_engine(postgres_server.url(name, role=OWNER), poolclass=NullPool).begin() as connection:
+        partitions.name_like_shards(connection)
+    return name
+
+
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """Name a fresh, migrated SQLite database of this test's own."""
@@ -65,6 +81,19 @@ def postgresql_url(postgres_server: PostgresServer, postgresql_template: str) ->
 
 
 @pytest.fixture
+def partitioned_url(postgres_server: PostgresServer, partitioned_template: str) -> Iterator[str]:
+    """Name a fresh, migrated stand-in for a cluster; fail if a unit's statement would have touched more than one node of it."""
+    from billing.testing import partitions, plans
+
+    for url in _postgresql_database(postgres_server, partitioned_template, APPLICATION, prefix=partitions.PREFIX):
+        with plans.watching(url):
+            yield url
+    found, plans.PLANS.scattered = plans.PLANS.scattered, {}
+    if found:
+        pytest.fail("\n\n".join(f"This touches several parts of {', '.join(tables)}: {text}" for text, tables in found.items()))
+
+
+@pytest.fixture
 def empty_sqlite_url(tmp_path: Path) -> str:
     """Name a SQLite database without any table."""
     return f"sqlite:///{tmp_path / 'empty.sqlite3'}"
@@ -76,7 +105,7 @@ def empty_postgresql_url(postgres_server: PostgresServer) -> Iterator[str]:
     yield from _postgresql_database(postgres_server, None, OWNER)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "partitioned"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """Name a fresh, migrated database; the test runs once on each kind."""
     return cast("str", request.getfixturevalue(f"{request.param}_url"))
@@ -88,8 +117,8 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
     return cast("str", request.getfixturevalue(f"empty_{request.param}_url"))
 
 
-def _postgresql_database(server: PostgresServer, template: str | None, role: str) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
+def _postgresql_database(server: PostgresServer, template: str | None, role: str, *, prefix: str = "test") -> Iterator[str]:
+    name = f"{prefix}_{next(_numbers)}"
     server.create_database(name, template=template, owner=OWNER)
     yield server.url(name, role=role)
     server.drop_database(name)

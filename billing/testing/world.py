@@ -9,7 +9,7 @@ from sqlalchemy import Engine, MetaData, Table, inspect, select, text
 from billing import registry
 from billing.database import Database, over_all_clinics
 from billing.engine import open_engine
-from billing.migrations import privileges, row_security
+from billing.migrations import cluster, privileges, row_security
 from billing.model import Base, Client, Patient, Service, new_id
 from billing.money import parse_amount, parse_quantity, parse_unit_price
 from billing.registry import Registry
@@ -20,6 +20,7 @@ from billing.services import clinics, invoices, payments, setup
 from billing.services.installation import open_database
 from billing.services.quotation import NewItem
 from billing.settings import Settings, read_settings
+from billing.testing.partitions import PART
 from billing.testing.postgres import APPLICATION, OWNER, SUPERUSER, as_role
 from billing.testing.shelf import Desk, Shelf, ShelfLot
 from billing.transaction import Transaction
@@ -149,7 +150,7 @@ class World:
         """Return every row of every table: two equal dumps mean that nothing has happened in between."""
         found = MetaData()
         with self.admin.connect() as connection:
-            found.reflect(connection)
+            found.reflect(connection, only=lambda name, _: not PART.fullmatch(name))  # a part's rows are the whole's
             return {name: _rows(connection, table) for name, table in sorted(found.tables.items())}
 
     def dispose(self) -> None:
@@ -161,7 +162,7 @@ class World:
 def create_tables(url: str, tables: Sequence[Table]) -> None:
     """Create tables of plugins that bring no migrations, unless they stand; as their owner, as migrations do."""
     engine = open_engine(as_role(url, OWNER), Settings())
-    with over_all_clinics(engine, writing=True) as connection:
+    with over_all_clinics(engine, writing=True) as connection, cluster.spreading(connection):
         there = inspect(connection)
         if missing := [table for table in tables if not there.has_table(table.name)]:
             Base.metadata.create_all(connection, tables=missing, checkfirst=False)

@@ -11,6 +11,7 @@ What can go wrong, and what then holds:
 
 import select
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from functools import cache
 from hashlib import sha256
@@ -82,6 +83,10 @@ class DirectTrips:
             pg.pipeline_sync()
             results = _answers(pg)
             pg.exit_pipeline_mode()
+        except OperationalError as error:
+            said = _last_words(pg)
+            self._driver.close()
+            raise (said or error) from None
         except BaseException:
             self._driver.close()
             raise
@@ -121,7 +126,7 @@ def _answers(pg: PGconn) -> list[PGresult]:
             result = pg.get_result()
             if result is None:  # the end of one call's results, or of the connection
                 if pg.status == ConnStatus.BAD:
-                    raise OperationalError(pg.get_error_message())
+                    raise _said(results) or OperationalError(pg.get_error_message())
             elif result.status == ExecStatus.PIPELINE_SYNC:
                 return results
             else:
@@ -131,6 +136,21 @@ def _answers(pg: PGconn) -> list[PGresult]:
         pg.consume_input()
         if unsent:
             unsent = pg.flush()
+
+
+def _last_words(pg: PGconn) -> errors.Error | None:
+    """Return what the server has said before it went away, if it has: why matters to who may try again."""
+    results = []
+    with suppress(OperationalError):
+        pg.consume_input()
+    while (result := pg.get_result()) is not None:
+        results.append(result)
+    return _said(results)
+
+
+def _said(results: Sequence[PGresult]) -> errors.Error | None:
+    refusals = [errors.error_from_result(each, encoding="utf-8") for each in results if each.status == ExecStatus.FATAL_ERROR]
+    return next((each for each in reversed(refusals) if each.sqlstate), None)
 
 
 def _rows(load: Any, prepared: Prepared, result: PGresult) -> list[Row]:

@@ -13,8 +13,6 @@ class OpeningTrips:
         self._trips = trips
         self._opening = opening
         self._opened = opened
-        self.begun = False
-        """Whether the opening calls have been answered."""
 
     def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
         """Send the calls, behind the opening ones if they have not gone yet (also without any call)."""
@@ -22,6 +20,5 @@ class OpeningTrips:
             return self._trips.trip(calls) if calls else []
         opening, self._opening = self._opening, ()
         rows = self._trips.trip([*opening, *calls])
-        self.begun = True
         self._opened(rows[: len(opening)])
         return rows[len(opening) :]

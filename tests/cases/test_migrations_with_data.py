@@ -12,7 +12,8 @@ from billing_pharmacy.services import adjust_stock
 from sqlalchemy import select, text
 
 from billing import migrations
-from billing.engine import open_engine, over_all_clinics
+from billing.database import over_all_clinics
+from billing.engine import open_engine
 from billing.migrations import CORE, _config, _lineages
 from billing.model import Invoice
 from billing.services import backup, clinics, consultations, doctor, documents, invoice_steps, patients, prices, staff

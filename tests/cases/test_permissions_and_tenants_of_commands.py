@@ -189,7 +189,7 @@ def test_each_command_lets_in_exactly_the_roles_of_its_permission(
     """hmislk/hmis#13006: the privilege was checked in one of two code paths."""
     granted: set[str] = set()
     learning = open_database(world.url, plugins=world.registry)
-    learning.permissions = lambda *_: frozenset(granted)  # noqa: SLF001 - a person with exactly these rights
+    learning.permissions = lambda *_: frozenset(granted)
     anybody, real = OpenConsole(world.registry, learning), OpenConsole(world.registry, world.database)
     plugins = [plugin.name for plugin in world.registry.plugins]
     wrong, asking = [], set()

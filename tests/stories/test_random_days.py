@@ -20,6 +20,8 @@ from billing.services.quotation import NewAdjustment, NewItem
 from billing.testing.world import World
 from billing.transaction import Transaction
 
+pytestmark = pytest.mark.every_database
+
 SEEDS = [1, 20261122]
 STEPS = 60
 

@@ -1,7 +1,7 @@
-"""The database fixtures: fresh for each test, on both kinds."""
+"""The database fixtures: fresh for each test, on every kind; and which tests run on which."""
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.pool import NullPool
 
 from billing.testing.postgres import OWNER, as_role
@@ -33,7 +33,9 @@ def test_database_knows_nothing_of_an_earlier_test(database_url: str, turn: str)
     assert "left_behind" in tables(database_url)
 
 
-def test_both_kinds_are_run(request: pytest.FixtureRequest, database_url: str) -> None:
+def test_every_kind_is_run(request: pytest.FixtureRequest, database_url: str) -> None:
     kind = request.node.callspec.params["database_url"]
 
-    assert database_url.startswith({"sqlite": "sqlite:///", "postgresql": "postgresql+psycopg://"}[kind])
+    name = make_url(database_url).database or ""
+    assert database_url.startswith({"sqlite": "sqlite:///"}.get(kind, "postgresql+psycopg://"))
+    assert name.startswith("partitioned_") is (kind == "partitioned")

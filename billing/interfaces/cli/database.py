@@ -60,6 +60,31 @@ def status(console: Console) -> None:
 
 
 @db.command()
+@click.option("--sql", "sql_only", is_flag=True, help="Print the statements for a database of which nothing is spread yet, and run none.")
+@click.pass_obj
+def distribute(console: Console, sql_only: bool) -> None:
+    """Spread the database over the nodes of a Citus cluster: each clinic on one node, what all share on every node.
+
+    The database must be migrated and have the extension citus. From then on `billing db upgrade` spreads new tables by itself.
+    """
+    from billing import migrations
+
+    if sql_only:
+        statements = migrations.distribution_sql(console.registry)
+        if console.wants_json:
+            console.show({"statements": statements})
+        for statement in statements:
+            console.say(f"{statement};")
+        return
+    spread = migrations.distribute(console.settings.database_url, registry=console.registry, settings=console.settings)
+    for name in spread.left_over:
+        console.warn(f"the table {name} stays on this node: no installed plugin knows it")
+    if console.wants_json:
+        console.show({"distributed": spread.tables, "left_over": spread.left_over})
+    console.say(f"Spread over the nodes: {', '.join(spread.tables)}." if spread.tables else "Everything is spread already.")
+
+
+@db.command()
 @click.argument("role")
 @click.pass_obj
 def grant(console: Console, role: str) -> None:

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
     "events": _entry(KEEP, "events:events", "What other systems are to be told."),
     "doctor": _entry(KEEP, "doctor:doctor", "Check the books against all invariants."),
-    "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade."),
+    "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade, distribute."),
     "backup": _entry(KEEP, "backup:backup", "Write the whole database to a file."),
     "restore": _entry(KEEP, "backup:restore", "Read a backup into an empty database."),
     "export": _entry(KEEP, "export:export", "Lists as CSV files."),
