@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import event, inspect, text
 
-from bench.cashiers import ServiceCashier, Work
+from bench.cashiers import ServiceCashier, Work, connect
 from bench.clinic import FIVE_ITEMS, BenchClinic, bill, found, open_bench
 from bench.fill import copy_invoice, read_template
 from billing.database import Database
@@ -27,6 +27,13 @@ PATIENTS, CONSULTATIONS = 6000, 3000
 PAID, VISITS_ONLY, SENT, DRAFTS = 500, 3500, 100, 50
 DAYS = 300
 TAKEN = 500
+MOST = "substr(CAST(id AS TEXT), 35) <> '00'"  # all but one of 256
+DONE = (
+    f"UPDATE laboratory_order SET status = 'final' WHERE {MOST}",
+    f"UPDATE laboratory_result SET status = 'cancelled' WHERE {MOST}",
+)
+"""Most of a year's orders are done."""
+
 CLINIC = "north"
 VISIT = ("VISIT",)
 DRAFT = ("VISIT", "AMOX")
@@ -79,7 +86,15 @@ def _add_people(tx: Transaction, clinic: BenchClinic) -> list[tuple[str, str]]:
         {"id": client, "name": f"Client {place:05}", "phone": "", "email": "", "address": "", "source": None, "created_at": began}
         for place, (_, client) in enumerate(people)
     ]
-    told: dict[str, Any] = {"kind": "person", "sex": "female", "birth_date": None, "species": None, "breed": None, "source": None, "created_at": began}
+    told: dict[str, Any] = {
+        "kind": "person",
+        "sex": "female",
+        "birth_date": None,
+        "species": None,
+        "breed": None,
+        "source": None,
+        "created_at": began,
+    }
     patients = [
         {"id": patient, "client_id": client, "name": f"Patient {place:05}"} | told for place, (patient, client) in enumerate(people)
     ]
@@ -109,13 +124,6 @@ def _visit(tx: Transaction, clinic: BenchClinic, patient_id: str, place: int) ->
     }
 
 
-def _finish_laboratory(connection: Connection) -> None:
-    """Most of a year's orders are done."""
-    done = "substr(CAST(id AS TEXT), 35) <> '00'"  # all but one of 256
-    connection.execute(text(f"UPDATE laboratory_order SET status = 'final' WHERE {done}"))
-    connection.execute(text(f"UPDATE laboratory_result SET status = 'cancelled' WHERE {done}"))
-
-
 def _taken(made: Any) -> Any:
     # The last pages of a long list are few rows of small tables, which are scanned with good reason: the first ones count.
     return list(islice(made, TAKEN)) if isinstance(made, Iterator) else made
@@ -129,7 +137,8 @@ def sqlite_year(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
     database = open_bench(f"sqlite:///{path}")
     year = Year(database)
     with database.engine.begin() as connection:
-        _finish_laboratory(connection)
+        for statement in DONE:
+            connection.execute(text(statement))
         connection.execute(text("ANALYZE"))
     database.dispose()
     yield year
@@ -143,17 +152,18 @@ def postgresql_year(postgres_server: PostgresServer, postgresql_template: str) -
     postgres_server.create_database(name, template=postgresql_template)
     database = open_bench(postgres_server.url(name))
     year = Year(database)
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        _finish_laboratory(connection)
-        connection.execute(text("VACUUM ANALYZE"))
+    with connect(postgres_server.url(name)) as connection:
+        for statement in DONE:
+            connection.execute(statement)
+        connection.execute("VACUUM ANALYZE")
         for setting in (
             "session_preload_libraries = 'auto_explain'",
             "auto_explain.log_min_duration = 0",
             "auto_explain.log_format = 'json'",
             "client_min_messages = 'log'",
         ):
-            connection.execute(text(f"ALTER DATABASE {name} SET {setting}"))
-    database.dispose()
+            connection.execute(f"ALTER DATABASE {name} SET {setting}")
+    database.dispose()  # the library is loaded when a session begins
     yield year
     database.dispose()
     postgres_server.drop_database(name)
