@@ -63,7 +63,7 @@ def measure(rounds: int) -> Section:
         "growth",
         f"G6: {LARGE:,} invoices against {SMALL:,}",
         f"Filled by sets of rows in {filling[LARGE]:.0f} s ({LARGE / filling[LARGE]:.0f} invoices/s, each with item, tax, payment, tender, effect, share, "
-        f"events and 3 links of the audit chain) and found well by the doctor. Medians of {rounds} rounds of {REPEATS}, in turns. "
+        f"events and 3 links of the audit chain); what the doctor says of it stands below. Medians of {rounds} rounds of {REPEATS}, in turns. "
         "Goals: payment at most 1.05, a page at most 1.2.",
         [Table(("question", *(f"{size}, ms" for size in sizes), "ratio"), rows), Table(("whole", *sizes), wholes)],
     )
@@ -136,7 +136,11 @@ def _alone(what: str, url: str) -> str:
         said = f"{rows:,} rows"
     else:
         report = database.read(doctor.examine, actor=OPERATOR_LOGIN, clinic=CLINIC)
-        said = "well" if report.healthy else f"not well: {', '.join(check.name for check in report.broken)}"
+        said = (
+            "well"
+            if report.healthy
+            else f"not well: {', '.join(f'{check.name} ({check.error or check.count})' for check in report.broken)}"
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return f"{time.perf_counter() - began:.1f} s, {said}, peak {peak:.0f} MB"
 

@@ -182,6 +182,12 @@ def plans_of(year: Year) -> Callable[[Callable[[Transaction], Any]], list[Any]]:
     return lambda unit: _sqlite_plans(year, unit) if year.database.dialect == "sqlite" else _postgresql_plans(year, unit)
 
 
+@pytest.fixture
+def postgresql_plans_of(postgresql_year: Year) -> Callable[[Callable[[Transaction], Any]], list[Any]]:
+    """Return the same for PostgreSQL alone."""
+    return lambda unit: _postgresql_plans(postgresql_year, unit)
+
+
 def _sqlite_plans(year: Year, unit: Callable[[Transaction], Any]) -> list[Any]:
     sent: list[str] = []
     year.database.dispose()  # a connection that is pooled would not be heard

@@ -14,7 +14,7 @@ from billing_pharmacy.queries import list_batches, list_expiring, list_moves, li
 from sqlalchemy import select
 
 from billing.model import Consultation
-from billing.services import audit, consultations, exports, listing, patients, prices, reading, series, staff
+from billing.services import audit, consultations, doctor, exports, listing, patients, prices, reading, series, staff
 from billing.services.documents import content
 from billing.transaction import Transaction
 
@@ -140,6 +140,21 @@ def test_list_without_an_index_is_found_out(year: Any, plans_of: Callable[[Unit]
         return tx.session.execute(select(Consultation.id).where(Consultation.reason >= "").order_by(Consultation.reason).limit(50)).all()
 
     assert [fault for plan in plans_of(by_reason) for fault in judge(plan, growing)]
+
+
+def test_doctor_compares_no_two_long_lists_row_by_row(postgresql_plans_of: Callable[[Unit], list[Any]]) -> None:
+    plans = postgresql_plans_of(doctor.examine)
+
+    assert len(plans) > 50
+    assert [fault for plan in plans for fault in _row_by_row(plan)] == []
+
+
+def _row_by_row(node: dict[str, Any]) -> Iterator[str]:
+    children = node.get("Plans", ())
+    if node["Node Type"] == "Nested Loop" and "Join Filter" in node and min(child["Plan Rows"] for child in children) >= GROWING:
+        yield f"{[child['Plan Rows'] for child in children]} rows by {node['Join Filter']}"
+    for child in children:
+        yield from _row_by_row(child)
 
 
 def _sqlite_faults(plan: list[str], growing: set[str], *, may_sort: bool) -> Iterator[str]:
