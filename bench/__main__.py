@@ -6,7 +6,7 @@ import click
 
 from bench import report
 
-TOPICS = ("payments", "sqlite")
+TOPICS = ("payments", "sqlite", "sizes", "plugins", "hot_clinic", "crash", "growth", "imports", "startup")
 QUICK_ROUNDS = 5
 
 

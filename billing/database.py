@@ -196,7 +196,7 @@ class _Unit:
         begin = (Prepared(BEGIN[carrier.dialect, self._mode]), ())
         facts, who = None, NOBODY
         if actor is None or clinic is None:
-            self._trips = OpeningTrips(carrier, [begin], lambda rows: None)
+            self._trips = OpeningTrips(carrier, [begin], lambda _: None)
             who = NOBODY if actor is None else contexts.read_actor(self._trips, actor, self._database.permissions)
         else:
             context = self._begin_in_clinic(carrier, begin, clinic, actor)
@@ -278,7 +278,7 @@ class _Unit:
             with suppress(sqlite3.ProgrammingError):  # it is closed
                 return self._driver.in_transaction
             return False
-        return self._driver.pgconn.transaction_status in (states or (_ACTIVE, _SOUND, _IN_ERROR))  # type: ignore[no-any-return]
+        return self._driver.pgconn.transaction_status in (states or (_ACTIVE, _SOUND, _IN_ERROR))
 
     def _check_boundary(self) -> None:
         alive = self._in_transaction(_SOUND)

@@ -32,7 +32,7 @@ class Invoice(ClinicRowWithId, Base):
         Index("ix_invoice_consultation", "clinic_id", "consultation_id"),
         Index("ix_invoice_source", "clinic_id", "source"),
         Index("ix_invoice_number", "clinic_id", "number"),
-        Index("ix_invoice_status", "clinic_id", "status", "due_date"),
+        Index("ix_invoice_status", "clinic_id", "status", "created_at", "id"),
     )
     upkeep = Upkeep.CHANGED
 

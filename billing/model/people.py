@@ -86,7 +86,10 @@ class Patient(ClinicRowWithId, Base):
 
 
 class Consultation(ClinicRowWithId, Base):
-    """A visit of a patient to a provider: planned -> open -> closed, or cancelled before it is closed."""
+    """A visit of a patient to a provider: planned -> open -> closed, or cancelled before it is closed.
+
+    `at` is when it is or was: opened, else planned. Lists are in this order.
+    """
 
     __tablename__ = "consultation"
     __table_args__ = (
@@ -95,7 +98,9 @@ class Consultation(ClinicRowWithId, Base):
         unique("source"),
         check("status", "status IN ('planned', 'open', 'closed', 'cancelled')"),
         Index("ix_consultation_patient", "clinic_id", "patient_id"),
-        Index("ix_consultation_provider", "clinic_id", "provider_id", "created_at"),
+        Index("ix_consultation_at", "clinic_id", "at", "id"),
+        Index("ix_consultation_provider", "clinic_id", "provider_id", "at", "id"),
+        Index("ix_consultation_status", "clinic_id", "status", "at", "id"),
     )
     upkeep = Upkeep.CHANGED
 
@@ -103,6 +108,7 @@ class Consultation(ClinicRowWithId, Base):
     provider_id: Mapped[Id]
     kind: Mapped[Name]
     status: Mapped[Name]
+    at: Mapped[Instant]
     planned_at: Mapped[Instant | None]
     opened_at: Mapped[Instant | None]
     closed_at: Mapped[Instant | None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, select
 
 from billing import clock
 from billing.changes.failures import explains
@@ -74,11 +74,6 @@ class ConsultationView:
     source: str | None
 
 
-_AT: ColumnElement[Any] = func.coalesce(
-    Consultation.opened_at, Consultation.planned_at, Consultation.created_at, type_=Consultation.created_at.type
-)
-
-
 def plan_consultation(
     tx: Transaction, *, patient_id: str, provider_id: str, planned_at: datetime, kind: str = "visit", source: str | None = None
 ) -> ConsultationView:
@@ -90,7 +85,7 @@ def plan_consultation(
         raise BadConsultation("A consultation can be planned ten years ahead at most: look at the year.", field="planned_at")
     if planned_at < tx.at - timedelta(days=1) or clock.business_date(planned_at, tx.clinic.time_zone) < tx.business_date:
         raise BadConsultation(f"A consultation can't be planned for the past: today is {tx.business_date}.", field="planned_at")
-    return _add(tx, patient_id, provider_id, kind=kind, source=source, status="planned", planned_at=planned_at)
+    return _add(tx, patient_id, provider_id, kind=kind, source=source, status="planned", at=planned_at, planned_at=planned_at)
 
 
 def open_consultation(
@@ -98,7 +93,7 @@ def open_consultation(
 ) -> ConsultationView:
     """Open a visit that was not planned. Raises `UnknownPatient`, `UnknownProvider`, `BadText`, `ConsultationSourceTaken`."""
     tx.require("consultations.manage")
-    return _add(tx, patient_id, provider_id, kind=kind, source=source, status="open", opened_at=tx.at)
+    return _add(tx, patient_id, provider_id, kind=kind, source=source, status="open", at=tx.at, opened_at=tx.at)
 
 
 def open_planned_consultation(tx: Transaction, *, consultation_id: str) -> ConsultationView:
@@ -108,7 +103,7 @@ def open_planned_consultation(tx: Transaction, *, consultation_id: str) -> Consu
     if row.status != "planned":
         cure = {"open": "go on with it", "closed": "open a new one", "cancelled": "plan or open a new one"}[row.status]
         raise _wrong(row, f"so it can't be opened: {cure}.")
-    row.status, row.opened_at = "open", tx.at
+    row.status, row.opened_at, row.at = "open", tx.at, tx.at
     return _moved(tx, row, "consultation.opened")
 
 
@@ -165,7 +160,7 @@ def list_consultations(
     `after` is the last id of the page before. Raises `BadConsultation`, `UnknownPatient`, `UnknownProvider`, `UnknownConsultation`.
     """
     tx.require("consultations.read")
-    statement = _consultations().order_by(_AT, Consultation.id).limit(check_limit(limit))
+    statement = _consultations().order_by(Consultation.at, Consultation.id).limit(check_limit(limit))
     if status is not None:
         if status not in STATUSES:
             raise BadConsultation(f"{status[:40]!r} is no status of a consultation: say one of {', '.join(STATUSES)}.", field="status")
@@ -180,7 +175,7 @@ def list_consultations(
         statement = statement.where(_on(on, tx.clinic.time_zone))
     if after is not None:
         last = _read(tx, after)
-        statement = statement.where(behind(_AT, last.at, Consultation.id, last.id))
+        statement = statement.where(behind(Consultation.at, last.at, Consultation.id, last.id))
     return tuple(ConsultationView(*row) for row in tx.session.execute(statement))
 
 
@@ -244,7 +239,7 @@ def _consultations() -> Select[*tuple[Any, ...]]:
             Membership.name.label("provider_name"),
             Consultation.kind,
             Consultation.status,
-            _AT.label("at"),
+            Consultation.at,
             Consultation.planned_at,
             Consultation.opened_at,
             Consultation.closed_at,
@@ -260,7 +255,7 @@ def _consultations() -> Select[*tuple[Any, ...]]:
 def _on(day: date, zone: str) -> ColumnElement[bool]:
     # A day of the clinic is not always 24 hours long.
     begins, ends = (datetime.combine(each, time.min, tzinfo=clock.zone(zone)).astimezone(UTC) for each in (day, day + timedelta(days=1)))
-    return and_(begins <= _AT, ends > _AT)
+    return and_(begins <= Consultation.at, ends > Consultation.at)
 
 
 def _wrong(row: Consultation, rest: str) -> WrongConsultationStatus:

@@ -171,7 +171,8 @@ def _of_departments(plugins: Registry) -> tuple[Invariant, ...]:
 def _query(rule: Invariant) -> Query:
     """Return the query for a rule's first violations and their number. Raises `UnscopedStatement`."""
     require_scoped(rule.violations)
-    inner = rule.violations.subquery("violations")
+    # Materialized: behind a LIMIT the planner hopes for early violations and compares whole tables row by row, which takes hours where all is well.
+    inner = rule.violations.cte("violations").prefix_with("MATERIALIZED", dialect="postgresql")
     # OFFSET 0 is written out, since SQLite's LIMIT would otherwise come with a parameter of its own.
     return Query(select(func.count().over().label("count_of_all"), *inner.columns).limit(SHOWN).offset(0))
 

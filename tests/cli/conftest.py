@@ -150,8 +150,10 @@ def database(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def write_distribution(folder: Path, name: str, *, module: str, source: str, version: str = "1.0") -> Path:
     """Write what `pip install` would leave of a plugin."""
     (folder / f"{module}.py").write_text(source)
-    info = folder / f"clinic_billing_{name}-0.dist-info"
-    info.mkdir(exist_ok=True)
+    for before in folder.glob(f"clinic_billing_{name}-*.dist-info"):
+        shutil.rmtree(before)
+    info = folder / f"clinic_billing_{name}-{version}.dist-info"
+    info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: clinic-billing-{name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[billing.plugins]\n{name} = {module}\n")
     return folder

@@ -1,4 +1,4 @@
-"""What a payment and an invoice cost in statements and round trips: constant, whatever the items; and lists that use their indexes."""
+"""What a payment and an invoice cost in statements and round trips: constant, whatever the items."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 
 from billing.plugin import Declaration, Department, hookimpl
-from billing.services import invoice_steps, listing
+from billing.services import invoice_steps
 from billing.testing.shelf import Desk, Shelf
 from billing.testing.world import World
 from billing.trips import SQLiteTrips
@@ -133,31 +133,6 @@ def test_plugin_without_needs_adds_no_statement(postgresql_url: str, counted: Co
     assert with_many == counted.both
     world.dispose()
     alone.dispose()
-
-
-@pytest.mark.parametrize(
-    "listed",
-    [
-        listing.list_invoices,
-        lambda tx: listing.list_invoices(tx, status="sent"),
-        lambda tx: listing.list_invoices(tx, status="overdue"),
-        listing.list_payments,
-    ],
-    ids=["invoices", "sent invoices", "overdue invoices", "payments"],
-)
-def test_list_searches_by_index_and_scans_no_table(listed: Callable[..., Any], sqlite_url: str) -> None:
-    world = World(sqlite_url)
-    sent: list[tuple[str, Any]] = []
-    event.listen(world.database.engine, "before_cursor_execute", lambda c, cursor, statement, values, *_: sent.append((statement, values)))
-
-    world.read(listed)
-
-    (statement, values) = sent[-1]
-    with world.admin.connect() as connection:
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
-    assert any("USING INDEX" in line for line in plan), plan
-    assert not any(line.startswith("SCAN") for line in plan), plan
-    world.dispose()
 
 
 def test_payment_reads_and_writes_by_key_only(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

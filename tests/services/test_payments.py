@@ -243,7 +243,14 @@ def test_consultation_stands_for_its_open_invoice(world: World) -> None:
         tx.session.add(provider)
         tx.session.flush()  # the visit refers to the provider
         made = Consultation(
-            id=new_id(), patient_id=patient, provider_id=provider.id, kind="visit", status="open", created_at=tx.at, opened_at=tx.at
+            id=new_id(),
+            patient_id=patient,
+            provider_id=provider.id,
+            kind="visit",
+            status="open",
+            at=tx.at,
+            created_at=tx.at,
+            opened_at=tx.at,
         )
         tx.session.add(made)
         return made.id, provider.id

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from billing.errors import Invalid, Misconfigured
-from billing.interfaces.cli import render
 
 if TYPE_CHECKING:
     from billing.database import Database
@@ -146,6 +145,8 @@ class Console:
 
     def show(self, data: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, columns: Sequence[str] | None = None) -> None:
         """Print rows as a table (of `columns` only), or one thing field by field; all of it as JSON with --json."""
+        from billing.interfaces.cli import render  # not for a page of help
+
         if self.wants_json:
             self.out(render.as_json(data))
         elif isinstance(data, Mapping):
@@ -157,6 +158,8 @@ class Console:
 
     def show_parts(self, data: Mapping[str, Any], *, head: Sequence[str], parts: Mapping[str, Sequence[str]]) -> None:
         """Print a document: its head field by field, and below it each of its lists as a table of some columns; all of it with --json."""
+        from billing.interfaces.cli import render  # not for a page of help
+
         if self.wants_json:
             self.out(render.as_json(data))
             return
@@ -166,8 +169,10 @@ class Console:
                 self.out(f"\n{part}:")
                 render.print_table(data[part], columns, self._zone)
 
-    def show_pages(self, pages: Iterable[Sequence[render.Fields]], *, columns: Sequence[str]) -> None:
+    def show_pages(self, pages: Iterable[Sequence[dict[str, Any]]], *, columns: Sequence[str]) -> None:
         """Print any number of rows, page by page, in the memory of one page: a table for each, or one JSON array."""
+        from billing.interfaces.cli import render  # not for a page of help
+
         if self.wants_json:
             render.print_json_rows(pages)
             return

@@ -1,7 +1,6 @@
 """What went wrong, in one line on stderr, and the exit code that goes with it. Knows no command."""
 
 import json
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +35,8 @@ def tell(error: BaseException, *, as_json: bool) -> int:
 
 def _tell_bug(error: BaseException, *, as_json: bool) -> int:
     if _debugging():
+        import traceback
+
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     first_line = next(iter(str(error).splitlines()), "")
     _print(

@@ -4,14 +4,13 @@ The cache spares `billing --help` the loading of all plugins. It holds names and
 plugins is installed or chosen, and when a name is asked for that it doesn't have (a plugin under development has gained a command).
 """
 
-import hashlib
 import json
+import os
 import sys
-import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from billing.interfaces.cli.console import Console
 if TYPE_CHECKING:
     from billing.registry import Plugin
 
-GROUP = "billing.plugins"
+_INSTALLED = (".dist-info", ".egg-info")
 
 
 class PluginCommandGone(Misconfigured):
@@ -76,7 +75,7 @@ class PluginCommands:
 
         return load
 
-    def _rebuild(self, key: str) -> tuple[list[Listed], list[str]]:
+    def _rebuild(self, key: list[Any]) -> tuple[list[Listed], list[str]]:
         commands: list[Listed] = []
         clashes: list[str] = []
         owners = dict.fromkeys(self._taken, "billing itself")
@@ -105,20 +104,26 @@ class PluginCommands:
         return dict(collected.commands)
 
 
-def _key(chosen: str | None) -> str:
-    """Return what changes whenever other plugins, or other versions of them, could be loaded."""
-    found = [(point.name, point.value, point.dist.name, point.dist.version) for point in metadata.entry_points(group=GROUP) if point.dist]
-    return hashlib.sha256(json.dumps([chosen, sorted(found)]).encode()).hexdigest()
+def _key(chosen: str | None) -> list[Any]:
+    """Return what changes whenever other plugins, or other versions of them, could be loaded: what is installed, and since when.
+
+    Each installed distribution is a folder beside its modules. Their names and times are read, not their contents: that is quick.
+    """
+    found = []
+    for place in sys.path:
+        with suppress(OSError), os.scandir(place or ".") as entries:
+            found += [[entry.path, entry.stat().st_mtime_ns] for entry in entries if entry.name.endswith(_INSTALLED)]
+    return [chosen, sorted(found)]
 
 
 def _path() -> Path:
     from platformdirs import user_cache_path
 
-    place = hashlib.sha256(sys.prefix.encode()).hexdigest()[:16]  # each environment has its own plugins
+    place = f"{zlib.crc32(sys.prefix.encode()):08x}"  # each environment has its own plugins
     return user_cache_path("clinic-billing", appauthor=False) / f"commands-{place}.json"
 
 
-def _read(key: str) -> tuple[list[Listed], list[str]] | None:
+def _read(key: list[Any]) -> tuple[list[Listed], list[str]] | None:
     try:
         content: Any = json.loads(_path().read_text(encoding="utf-8"))
         if content["key"] != key:
@@ -128,7 +133,9 @@ def _read(key: str) -> tuple[list[Listed], list[str]] | None:
         return None
 
 
-def _write(key: str, commands: list[Listed], clashes: list[str]) -> None:
+def _write(key: list[Any], commands: list[Listed], clashes: list[str]) -> None:
+    import tempfile
+
     content = {"key": key, "commands": [asdict(each) for each in commands], "clashes": clashes}
     path = _path()
     with suppress(OSError):  # without a cache the next command is slower, nothing else

@@ -135,6 +135,7 @@ def _keep_consultation(tx: Transaction, visit: VisitToBill) -> str:
         "provider_id": visit.provider_id,
         "kind": check_line(visit.kind, "The kind of visit", longest=60),
         "status": "closed",
+        "at": tx.at,
         "planned_at": None,
         "opened_at": tx.at,
         "closed_at": visit.ended_at,

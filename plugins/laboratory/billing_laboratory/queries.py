@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, cast, func, literal, select
 
 from billing.plugin import Base, Invalid, NotFound, Transaction
 from billing_laboratory.model import Analyte, LabOrder, LabResult, LabTest
@@ -19,7 +19,7 @@ _PATIENT = Base.metadata.tables["patient"]
 _ITEM = Base.metadata.tables["invoice_item"]
 _WHOLE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMED = re.compile(r"[0-9a-f-]{8,36}")
-_OPEN = [str(each) for each in OPEN_RESULT]
+_OPEN = [literal(str(each), literal_execute=True) for each in OPEN_RESULT]  # as text: there is an index of open ones only
 
 
 class UnknownOrder(NotFound):

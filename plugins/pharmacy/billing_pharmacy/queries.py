@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal, select
 
 from billing.plugin import Invalid, Transaction
 from billing_pharmacy.model import HELD, Batch, Move, Product, Reservation
@@ -76,7 +76,9 @@ def list_stock(tx: Transaction, *, service_code: str | None = None) -> tuple[Pro
     shelf: dict[str, list[Batch]] = {}
     for batch in tx.session.scalars(_of(select(Batch).where(Batch.on_hand_milli > 0), products, service_code)):
         shelf.setdefault(batch.service_id, []).append(batch)
-    held = select(Reservation.service_id, func.sum(Reservation.quantity_milli)).where(Reservation.status == HELD)
+    held = select(Reservation.service_id, func.sum(Reservation.quantity_milli)).where(
+        Reservation.status == literal(HELD, literal_execute=True)
+    )  # as text: the index is of held ones only
     # PostgreSQL sums BIGINT to NUMERIC; the domain counts in whole thousandths.
     reserved = {service_id: int(total) for service_id, total in tx.session.execute(held.group_by(Reservation.service_id))}
     today = tx.business_date
