@@ -173,10 +173,8 @@ class ModelClinic:
     def _total_group(invoice: Invoice, tax: tuple[str, int]) -> None:
         items = [item for item in invoice.items if item.line.service.tax == tax]
         adjusted = sum(each.amount for each in invoice.discounts if each.tax == tax)
-        if not items:
-            raise Refusal("adjustment_without_lines")
-        if sum(item.net for item in items) + adjusted < 0:
-            raise Refusal("negative_total")
+        if not items or sum(item.net for item in items) + adjusted < 0:
+            raise Refusal("negative_total" if items else "adjustment_without_lines")
         large_first = sorted(items, key=lambda item: -item.net)
         weights = [item.net for item in large_first] if any(item.net for item in items) else [1] * len(items)
         shares = parts(abs(adjusted), [abs(adjusted) * each for each in weights], sum(weights))

@@ -14,7 +14,7 @@ from billing import registry
 from billing.testing.world import World
 from tests.model.machine import ClinicMachine
 
-HISTORIES, ACTS = (500, 50) if os.environ.get("BILLING_FAULTS") == "full" else (20, 30)
+HISTORIES, ACTS = (500, 50) if os.environ.get("BILLING_FAULTS") == "full" else (12, 25)
 
 
 @pytest.fixture
