@@ -71,6 +71,11 @@ def test_discount_of_ten_on_110_is_taxed_at_100() -> None:
     assert summary(totals) == (10_000, 1000, 11_000)
 
 
+@pytest.mark.parametrize(("price", "tax_minor"), [("0.05", 1), ("0.15", 2), ("0.25", 3), ("99999999999.85", 999_999_999_999)])
+def test_halves_of_a_tax_are_rounded_up_whatever_their_size(price: str, tax_minor: int) -> None:
+    assert compute_totals([line(price, S10)]).tax_total_minor == tax_minor
+
+
 @pytest.mark.parametrize("rounding", Rounding)
 def test_price_that_includes_tax_keeps_its_total(rounding: Rounding) -> None:
     totals = compute_totals([line("20000.00", S10)], rounding=rounding, prices_include_tax=True)
