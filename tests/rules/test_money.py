@@ -259,3 +259,9 @@ def test_quantities_and_rates_are_written_without_superfluous_zeros() -> None:
 )
 def test_cash_is_rounded_to_the_smallest_coin(code: str, minor: int, cash: int) -> None:
     assert round_cash(minor, currency(code)) == cash
+
+
+def test_text_of_64_characters_is_read_and_a_longer_one_is_not() -> None:
+    assert parse_amount("1.25".rjust(64, "0"), currency("EUR")) == 125
+    with pytest.raises(BadAmount):
+        parse_amount("1.25".rjust(65, "0"), currency("EUR"))

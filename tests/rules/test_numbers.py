@@ -192,3 +192,7 @@ def test_any_text_is_a_format_or_refused(text: str, reset: Reset) -> None:
         return
 
     assert render(number_format, 1, period(reset, DAY))
+
+
+def test_format_of_one_digit_is_written_without_a_width() -> None:
+    assert str(parse_format("N{number}", Reset.NEVER)) == str(parse_format("N{number:01}", Reset.NEVER)) == "N{number}"

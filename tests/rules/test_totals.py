@@ -300,3 +300,21 @@ def test_crediting_everything_mirrors_it_where_two_shares_of_a_discount_have_equ
 
     assert [(row.taxable_minor, row.tax_minor) for row in credited.taxes] == [(-row.taxable_minor, -row.tax_minor) for row in billed.taxes]
     assert [part.total_minor for part in credited.lines] == [-part.total_minor for part in billed.lines]
+
+
+@pytest.mark.parametrize(("adjustment", "shares"), [(charge("0.01", S10), [1, 0]), (discount("0.01", S10), [0, -1])])
+def test_of_a_line_and_its_credit_the_one_of_the_adjustments_own_sign_takes_the_odd_cent(adjustment: Adjustment, shares: list[int]) -> None:
+    billed, credited = line("1.00", S10), line("1.00", S10, quantity_milli=-1000)
+
+    one_way = compute_totals([billed, credited], [adjustment])
+    the_other = compute_totals([credited, billed], [adjustment])
+
+    assert [part.adjustment_minor for part in one_way.lines] == shares
+    assert [part.adjustment_minor for part in the_other.lines] == shares[::-1]
+
+
+def test_totals_of_other_lines_are_a_mistake_of_the_caller() -> None:
+    billed = line("1.00", S10)
+
+    with pytest.raises(ValueError, match="zip"):
+        check_invoice_totals(compute_totals([billed, billed]), [billed])
