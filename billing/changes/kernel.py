@@ -157,8 +157,6 @@ class _Checked:
                 continue
             if column.name in given:
                 whole[column.name] = given[column.name]
-            elif column.name == "id":
-                whole["id"] = new_id()
             elif column.default is not None:
                 whole[column.name] = column.default.arg if column.default.is_scalar else column.default.arg(None)  # type: ignore[attr-defined]
             elif column.nullable:

@@ -11,12 +11,16 @@ import pytest
 from billing.changes import kernel
 from billing.changes.kinds import Adjust, DoneFor, Insert, Tell, adjust, change, effect, insert, put, tell
 from billing.errors import PluginViolation
-from billing.model import ClinicPlugin, Effect, Invoice
+from billing.model import Client, ClinicPlugin, Effect, Invoice, NumberCounter
 from billing.model.writes import AdjustRows, ChangeRows, InsertRows, PutRows
 from billing.testing.shelf import LOTS, RETURNED, TABLES, ShelfLot, ShelfMove, ShelfTally
 
 LotRow = namedtuple("LotRow", "id service_id on_hand_milli")  # noqa: PYI024 - as a need's rows are
+OWN = frozenset({*(each.__table__ for each in TABLES), NumberCounter.__table__})  # the last has a key of two columns
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+MOVE = {"lot_id": "a", "item_id": "item", "quantity_milli": 1}
 
 
 def item(item_id: str = "item") -> Any:
@@ -26,7 +30,7 @@ def item(item_id: str = "item") -> Any:
 def asked(*changes: Any, items: Sequence[str] = ("item",), **options: Any) -> kernel.Asked:
     """What the plugin "shelf" asked for. It has locked the lots "a" (5 pieces), "b" (7) and, by another need, "c" (9)."""
     known: Any = {LOTS: (LotRow("a", "s", 5000), LotRow("b", "s", 7000)), RETURNED: (LotRow("c", "s", 9000),)}
-    facts: dict[str, Any] = {"plugin": "shelf", "hook": "on_items_paid", "tables": frozenset(each.__table__ for each in TABLES)}
+    facts: dict[str, Any] = {"plugin": "shelf", "hook": "on_items_paid", "tables": OWN}
     return kernel.Asked(**(facts | {"item_ids": tuple(items), "known": known, "changes": changes} | options))
 
 
@@ -70,6 +74,36 @@ def test_defaults_of_a_table_are_filled_in() -> None:
     (write,) = writes(row, row, tables=frozenset({ClinicPlugin.__table__}))
 
     assert [dict(each) for each in write.rows] == [{"plugin": "p", "enabled": True, "settings": {}, "changed_at": AT}] * 2
+
+
+def test_plain_default_of_a_column_is_filled_in() -> None:
+    (write,) = writes(insert(Client, id="c", name="Ada", created_at=AT), tables=frozenset({Client.__table__}))
+
+    (row,) = write.rows
+    assert row == {"id": "c", "name": "Ada", "phone": "", "email": "", "address": "", "source": None, "created_at": AT}
+
+
+def test_all_that_several_plugins_ask_for_is_written() -> None:
+    everything = (
+        insert(ShelfMove, **MOVE),
+        insert(ShelfLot, service_id="s", on_hand_milli=1),
+        put(ShelfTally, {"service_id": "s"}, latest_item_id="i"),
+        put(NumberCounter, {"series": "s", "period": "p"}, latest_value=1),
+        adjust(ShelfLot, "a", on_hand_milli=1),
+        change(ShelfLot, "b", expect={}, note="x"),
+    )
+
+    made = kernel.plan([asked(*everything), asked(*everything, plugin="other")]).writes
+
+    of_one = [
+        (InsertRows, "shelf_move"),
+        (InsertRows, "shelf_lot"),
+        (PutRows, "shelf_tally"),
+        (PutRows, "number_counter"),
+        (AdjustRows, "shelf_lot"),
+        (ChangeRows, "shelf_lot"),
+    ]
+    assert [(type(each), each.table.name) for each in made] == of_one * 2
 
 
 def test_adjustments_of_a_row_are_summed_and_its_highest_floor_holds() -> None:
@@ -179,7 +213,6 @@ def test_floor_of_a_column_that_the_need_did_not_read_is_left_to_the_database() 
 
 # --- what is refused ---
 
-MOVE = {"lot_id": "a", "item_id": "item", "quantity_milli": 1}
 ENDLESS: list[Any] = []
 ENDLESS.append(ENDLESS)
 
@@ -227,6 +260,18 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
     "key put anew": (
         [put(ShelfTally, {"service_id": "s"}, service_id="t", latest_item_id="i")],
         "it set service_id of shelf_tally, by which the row is named",
+    ),
+    "half a key of two": (
+        [put(NumberCounter, {"series": "s"}, latest_value=1)],
+        "it named a row of number_counter by {'series': 's'}; its key is series, period",
+    ),
+    "whole key put anew": (
+        [put(NumberCounter, {"series": "s", "period": "p"}, series="t", period="q", latest_value=1)],
+        "it set series, period of number_counter, by which the row is named",
+    ),
+    "unlocked row with a key of two": (
+        [adjust(NumberCounter, {"series": "s", "period": "p"}, latest_value=1)],
+        "it changed row s, p of number_counter, which no need of its own has locked in this clinic",
     ),
     "key changed": ([change(ShelfLot, "a", expect={}, id="b")], "it set id of shelf_lot, by which the row is named"),
     "key adjusted": ([adjust(ShelfLot, "a", id=1)], "it set id of shelf_lot, by which the row is named"),
