@@ -318,3 +318,9 @@ def test_totals_of_other_lines_are_a_mistake_of_the_caller() -> None:
 
     with pytest.raises(ValueError, match="zip"):
         check_invoice_totals(compute_totals([billed, billed]), [billed])
+
+
+def test_discounts_and_charges_of_one_group_are_added_up() -> None:
+    totals = compute_totals([line("10.00", S10)], [discount("1.00", S10), charge("0.30", S10), discount("2.00", S10)])
+
+    assert summary(totals) == (730, 73, 803)
