@@ -20,7 +20,7 @@ PLUGIN_TESTS := $(sort $(wildcard plugins/*/tests))
 ROUNDS ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: demo test bench lint types wheels check format constraints clean help
+.PHONY: demo test bench lint types wheels check mutants format constraints clean help
 
 demo: $(READY) ## make the environment, then run a day at the till of a small clinic
 	@$(BIN)/billing demo
@@ -45,6 +45,11 @@ wheels: $(READY) ## build all wheels, install them in a clean environment, take 
 
 check: lint types wheels test ## all that CI runs
 
+mutants: $(READY) ## change the rules and the kernel in a thousand small ways; tests must notice all but 5 % of each module (minutes)
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[mutants]'
+	nice -n 10 $(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results --all true | $(BIN)/python tools/mutants.py
+
 format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -54,7 +59,7 @@ constraints: $(BIN)/uv ## pin what the pyproject files ask for; UPGRADE=--upgrad
 		--all-extras --output-file constraints.txt pyproject.toml
 
 clean: ## remove the environment and everything that tools have left
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist mutants .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13

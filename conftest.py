@@ -15,10 +15,11 @@ pytest_plugins = ["billing.testing.fixtures"]
 # No deadlines: a shared machine may pause any example. CI looks further; what it finds is printed as a line to paste.
 settings.register_profile("daily", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
+settings.register_profile("mutants", deadline=None, database=None, max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "daily")
 
-# A tester's own clinic and language must not reach the tests; these say what the tests may use.
-MEANT_FOR_TESTS = {"BILLING_SHARED_DATA", "BILLING_TEST_DATABASES", "BILLING_TEST_POSTGRES"}
+# A tester's own clinic and language must not reach the tests; these say what the tests may use, and how far they go.
+MEANT_FOR_TESTS = {"BILLING_FAULTS", "BILLING_SHARED_DATA", "BILLING_TEST_DATABASES", "BILLING_TEST_POSTGRES"}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,6 +49,8 @@ def open_engine(url: str, settings: Settings) -> Engine:
         # Who used a connection has ended its transaction: the boundary by its own hand, a connection of SQLAlchemy when it is closed.
         engine = create_engine(address, connect_args=arguments, pool_reset_on_return=None)
         event.listen(engine, "connect", _prepare_postgresql)
+        if settings.carrier == "direct":
+            event.listen(engine, "connect", _keep_plans)
     event.listen(engine, "begin", lambda connection: _begin(connection, settings.lock_timeout_seconds))
     event.listen(engine, "before_cursor_execute", _refuse_ends)
     return engine
@@ -91,6 +93,14 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
     from psycopg.types.string import TextLoader
 
     connection.adapters.register_loader("uuid", TextLoader)  # ids are text in Python
+
+
+def _keep_plans(connection: Any, _: object) -> None:
+    # What the direct carrier prepares looks rows up by key, so one plan fits all values; left alone, PostgreSQL plans the write each time.
+    # A cluster plans by the clinic, so it must see the values.
+    connection.execute(
+        "SELECT set_config('plan_cache_mode', 'force_generic_plan', false) WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+    )
 
 
 def _begin(connection: Connection, patience_seconds: float) -> None:

@@ -220,8 +220,6 @@ def parse_rate(text: str) -> int:
 
 def _format(scaled: int, digits: int, *, at_least: int) -> str:
     """Write an integer scaled by 10 ** digits as a decimal with `at_least` decimals, more only where they are not zero."""
-    if digits == 0:
-        return str(scaled)
     whole, fraction = divmod(abs(scaled), 10**digits)
     decimals = f"{fraction:0{digits}d}"
     decimals = decimals[:at_least] + decimals[at_least:].rstrip("0")

@@ -72,19 +72,13 @@ class Settings:
         return self.owner_database_url or self.database_url
 
     def session_values(self) -> dict[str, str]:
-        """Return what a session on PostgreSQL has to be set to: its limits in milliseconds, UTC, and one plan for each prepared statement.
-
-        Ours are prepared for lookups by key, whose plan does not depend on the values; left alone, PostgreSQL plans the write again each time.
-        """
+        """Return what a session on PostgreSQL has to be set to: its limits in milliseconds, and UTC."""
         limits = {
             "lock_timeout": self.lock_timeout_seconds,
             "statement_timeout": self.statement_timeout_seconds,
             "idle_in_transaction_session_timeout": self.idle_timeout_seconds,
         }
-        return {name: str(round(seconds * 1000)) for name, seconds in limits.items()} | {
-            "timezone": "UTC",
-            "plan_cache_mode": "force_generic_plan",
-        }
+        return {name: str(round(seconds * 1000)) for name, seconds in limits.items()} | {"timezone": "UTC"}
 
     @property
     def plugin_names(self) -> list[str] | None:

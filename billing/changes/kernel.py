@@ -122,7 +122,7 @@ class _Checked:
                 owned = self._own(table)
                 if table.upkeep is Upkeep.ADDED:
                     raise self._violation(f"it put a row of {owned.name}, whose rows are only added")
-                self.puts[owned][self._key(owned, key)] = self._columns(owned, {**key, **values})
+                self._put(owned, key, values)
             case DoneFor():
                 self._effect(change)
             case Tell(topic, data):
@@ -145,6 +145,11 @@ class _Checked:
         if wrong := [name for name, value in row.items() if value is not None and not fits[name](value)]:
             raise self._violation(f"it gave {table.name}.{wrong[0]} a value of type {type(row[wrong[0]]).__name__} that does not fit")
         return dict(row)
+
+    def _values(self, table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+        if names := [name for name in values if name in _key_names(table)]:
+            raise self._violation(f"it set {', '.join(names)} of {table.name}, by which the row is named")
+        return self._columns(table, values)
 
     def _whole_row(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         given = self._columns(table, row)
@@ -175,7 +180,7 @@ class _Checked:
     def _adjust(self, table: Table, named: Key, deltas: Mapping[str, int], at_least: int | None) -> None:
         key = self._key(table, named)
         self._locked(table, key)
-        self._columns(table, deltas)
+        self._values(table, deltas)
         if not deltas or not all(map(_whole, deltas.values())) or not (at_least is None or _whole(at_least)):
             raise self._violation(f"it adjusted {table.name} by what is not a whole number")
         summed = self.deltas.setdefault((table, key), {})
@@ -188,12 +193,18 @@ class _Checked:
     def _change(self, table: Table, named: Key, expect: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         key = self._key(table, named)
         self._locked(table, key)
-        self._columns(table, {**expect, **values})
+        self._columns(table, expect)
+        self._values(table, values)
         if not values:
             raise self._violation(f"it changed nothing in {table.name}")
         changed = ChangedRow(dict(zip(_key_names(table), key, strict=True)), dict(expect), dict(values))
         if self.sets.setdefault((table, key), changed) != changed:
             raise self._violation(f"it changed one row of {table.name} twice")
+
+    def _put(self, table: Table, named: Key, values: Mapping[str, Any]) -> None:
+        key = self._key(table, named)
+        row = self._columns(table, dict(zip(_key_names(table), key, strict=True)))
+        self.puts[table][key] = row | self._values(table, values)
 
     def _effect(self, done: DoneFor) -> None:
         if done.item_id not in self.own_items:
@@ -299,8 +310,6 @@ def _defaults(table: Table) -> dict[str, Callable[[], Any] | None]:
     """Return what fills a column that a row leaves out; None where nothing may."""
 
     def default(column: Any) -> Callable[[], Any] | None:
-        if column.name == "id":
-            return new_id
         if column.default is not None:
             return (lambda: column.default.arg) if column.default.is_scalar else (lambda: column.default.arg(None))
         return (lambda: None) if column.nullable else None

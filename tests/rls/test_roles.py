@@ -126,7 +126,6 @@ def test_grant_makes_the_limits_the_databases_own(world: World) -> None:
         "statement_timeout": "7s",
         "idle_in_transaction_session_timeout": "9s",
         "timezone": "UTC",
-        "plan_cache_mode": "force_generic_plan",
     }
 
 

@@ -259,3 +259,17 @@ def test_quantities_and_rates_are_written_without_superfluous_zeros() -> None:
 )
 def test_cash_is_rounded_to_the_smallest_coin(code: str, minor: int, cash: int) -> None:
     assert round_cash(minor, currency(code)) == cash
+
+
+def test_text_of_64_characters_is_read_and_a_longer_one_is_not() -> None:
+    assert parse_amount("1.25".rjust(64, "0"), currency("EUR")) == 125
+    with pytest.raises(BadAmount):
+        parse_amount("1.25".rjust(65, "0"), currency("EUR"))
+
+
+@pytest.mark.parametrize(
+    ("total", "numerators", "parts"),
+    [(4, [21, 19], [2, 2]), (2, [9, 9], [1, 1]), (-4, [-21, -19], [-2, -2]), (-2, [-9, -9], [-1, -1]), (4, [-11, 51], [-1, 5])],
+)
+def test_shares_are_cut_and_the_largest_rests_get_what_is_missing(total: int, numerators: list[int], parts: list[int]) -> None:
+    assert apportion(total, numerators, 10) == parts

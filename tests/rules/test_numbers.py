@@ -23,6 +23,7 @@ DAY = date(2026, 11, 20)
         ("{number:03}/{month}.{year}", Reset.MONTH, 3, "003/11.2026"),
         ("{year}/{number}_x", Reset.YEAR, 12, "2026/12_x"),
         ("RC_{number:06}", Reset.NEVER, 1, "RC_000001"),
+        ("X{number}", Reset.NEVER, 1, "X1"),
     ],
 )
 def test_number_is_printed_by_its_format(text: str, reset: Reset, value: int, printed: str) -> None:
@@ -192,3 +193,7 @@ def test_any_text_is_a_format_or_refused(text: str, reset: Reset) -> None:
         return
 
     assert render(number_format, 1, period(reset, DAY))
+
+
+def test_format_of_one_digit_is_written_without_a_width() -> None:
+    assert str(parse_format("N{number}", Reset.NEVER)) == str(parse_format("N{number:01}", Reset.NEVER)) == "N{number}"

@@ -15,6 +15,7 @@ from billing.rules.settlement import (
     OpenItem,
     PartWrittenOff,
     Scope,
+    ScopeKind,
     Settlement,
     UnknownDepartment,
     check_scope,
@@ -91,6 +92,12 @@ def test_scope_of_what_is_no_department_code_is_refused(codes: tuple[str, ...]) 
 def test_scope_has_one_text(scope: Scope, text: str) -> None:
     assert str(scope) == text
     assert Scope.parse(text) == scope
+
+
+def test_scopes_are_made_by_their_names() -> None:
+    assert Scope.all() == Scope(ScopeKind.ALL)
+    assert Scope.on_account() == Scope(ScopeKind.ON_ACCOUNT)
+    assert Scope.of("visit") == Scope(ScopeKind.DEPARTMENTS, ("visit",))
 
 
 def test_scope_may_name_the_clinics_departments_and_those_of_the_items() -> None:

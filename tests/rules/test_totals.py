@@ -71,6 +71,11 @@ def test_discount_of_ten_on_110_is_taxed_at_100() -> None:
     assert summary(totals) == (10_000, 1000, 11_000)
 
 
+@pytest.mark.parametrize(("price", "tax_minor"), [("0.05", 1), ("0.15", 2), ("0.25", 3), ("99999999999.85", 999_999_999_999)])
+def test_halves_of_a_tax_are_rounded_up_whatever_their_size(price: str, tax_minor: int) -> None:
+    assert compute_totals([line(price, S10)]).tax_total_minor == tax_minor
+
+
 @pytest.mark.parametrize("rounding", Rounding)
 def test_price_that_includes_tax_keeps_its_total(rounding: Rounding) -> None:
     totals = compute_totals([line("20000.00", S10)], rounding=rounding, prices_include_tax=True)
@@ -295,3 +300,27 @@ def test_crediting_everything_mirrors_it_where_two_shares_of_a_discount_have_equ
 
     assert [(row.taxable_minor, row.tax_minor) for row in credited.taxes] == [(-row.taxable_minor, -row.tax_minor) for row in billed.taxes]
     assert [part.total_minor for part in credited.lines] == [-part.total_minor for part in billed.lines]
+
+
+@pytest.mark.parametrize(("adjustment", "shares"), [(charge("0.01", S10), [1, 0]), (discount("0.01", S10), [0, -1])])
+def test_of_a_line_and_its_credit_the_one_of_the_adjustments_own_sign_takes_the_odd_cent(adjustment: Adjustment, shares: list[int]) -> None:
+    billed, credited = line("1.00", S10), line("1.00", S10, quantity_milli=-1000)
+
+    one_way = compute_totals([billed, credited], [adjustment])
+    the_other = compute_totals([credited, billed], [adjustment])
+
+    assert [part.adjustment_minor for part in one_way.lines] == shares
+    assert [part.adjustment_minor for part in the_other.lines] == shares[::-1]
+
+
+def test_totals_of_other_lines_are_a_mistake_of_the_caller() -> None:
+    billed = line("1.00", S10)
+
+    with pytest.raises(ValueError, match="zip"):
+        check_invoice_totals(compute_totals([billed, billed]), [billed])
+
+
+def test_discounts_and_charges_of_one_group_are_added_up() -> None:
+    totals = compute_totals([line("10.00", S10)], [discount("1.00", S10), charge("0.30", S10), discount("2.00", S10)])
+
+    assert summary(totals) == (730, 73, 803)

@@ -8,7 +8,19 @@ import pytest
 from sqlalchemy import select
 
 from billing.errors import BillingError
-from billing.model import Invoice, InvoiceItem, InvoiceTax, Membership, NumberCounter, Service, SourceClaim, Staff, new_id
+from billing.model import (
+    AuditEntry,
+    Event,
+    Invoice,
+    InvoiceItem,
+    InvoiceTax,
+    Membership,
+    NumberCounter,
+    Service,
+    SourceClaim,
+    Staff,
+    new_id,
+)
 from billing.plugin import Allowance, Charge, Declaration, Department, Price, hookimpl
 from billing.rules.content import invoice_content_hash
 from billing.rules.totals import TaxGroup
@@ -272,6 +284,23 @@ def test_failures_leave_no_gap_in_the_numbers(world: World) -> None:
     assert (first.number, second.number) == (f"INV-{datetime.now(UTC).year}-00001", f"INV-{datetime.now(UTC).year}-00002")
 
 
+def test_number_of_a_unit_that_is_undone_after_it_was_taken_goes_to_the_next_one(world: World) -> None:
+    patient = world.patient()
+    undone = []
+
+    def bill_and_fail(tx: Transaction) -> None:
+        made = invoices.create_invoice(tx, patient_id=patient, items=items_of(["VIS"]))
+        tx.flush()
+        undone.append(made.number)
+        raise KeyError("undone")
+
+    for _ in range(3):
+        with pytest.raises(KeyError, match="undone"):
+            world.run(bill_and_fail)
+
+    assert undone == [world.invoice("VIS").number] * 3
+
+
 def test_clinic_that_numbers_at_issue_leaves_drafts_without_one(world: World) -> None:
     world.run(lambda tx: update_clinic(tx, changes={"policy": {"numbers_at": "issue"}}))
     drafts = [world.invoice("VIS") for _ in range(3)]
@@ -399,3 +428,17 @@ def test_provider_who_has_left_is_not_billed_for_but_stays_on_drafts(world: Worl
 
     assert _code(lambda: world.invoice("VIS", provider_id=provider)) == "unknown_provider"
     assert world.run(lambda tx: invoices.edit_invoice(tx, invoice_id=draft.id, note="still hers")).version == 2
+
+
+def test_every_step_of_an_invoice_has_its_event_and_its_audit_entry(world: World) -> None:
+    made = world.invoice("VIS")
+    world.run(lambda tx: invoices.edit_invoice(tx, invoice_id=made.id, note="seen"))
+    world.run(lambda tx: invoice_steps.issue_invoice(tx, invoice_id=made.id))
+    world.run(lambda tx: invoice_steps.cancel_invoice(tx, invoice_id=made.id, reason="billed twice"))
+
+    def about(tx: Transaction, column: Any, table: Any, order: Any) -> list[str]:
+        return [*tx.session.scalars(select(column).where(table.subject_id == made.id).order_by(order))]
+
+    steps = ["invoice.created", "invoice.changed", "invoice.issued", "invoice.cancelled"]
+    assert world.read(lambda tx: about(tx, Event.topic, Event, Event.id)) == steps
+    assert world.read(lambda tx: about(tx, AuditEntry.action, AuditEntry, AuditEntry.position)) == steps

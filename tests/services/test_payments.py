@@ -344,6 +344,15 @@ def test_one_event_and_one_audit_entry_for_each_payment(world: World, bill: str)
     assert [tuple(entry) for entry in entries] == [("payment.taken", 1)]
 
 
+def test_two_items_of_one_lot_take_both_from_it(world: World) -> None:
+    lot = world.lot(world.service("AMX", department="shelf", price="2.00"), "10")
+    made = world.invoice("AMX:3", "AMX:2.5")
+
+    world.pay(made.id, "cash 11")
+
+    assert world.on_hand(lot) == 4500
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(data=st.data())
 def test_any_mix_of_payments_ends_with_everything_settled_and_exact(data: st.DataObject, world: World) -> None:

@@ -1,6 +1,7 @@
 """What people do with the stock, on both databases."""
 
-from datetime import date
+from datetime import UTC, date, datetime
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from billing_pharmacy.shelf import (
     NotOfThePharmacy,
 )
 
-from billing.plugin import Forbidden, Invalid, NotFound
+from billing.plugin import Forbidden, Invalid, NotFound, Transaction
+
+AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
 def adjusting(lot: str, by_milli: int, *, reason: str = "counted", key: str | None = None) -> Any:
@@ -196,6 +199,24 @@ def test_adjusting_at_once_takes_what_there_is_and_no_more(house: Any) -> None:
 
     assert sum(isinstance(each, NotEnoughInLot) for each in answers) == 3
     assert house.on_shelf() == {}
+    assert house.broken() == set()
+
+
+def test_adjusting_waits_for_a_payment_that_takes_from_the_lot(house: Any) -> None:
+    house.receive("AMOX", "A1", "5")
+    bill = house.invoice("AMOX:2")
+    counting = Thread(target=house.run, args=(adjusting("A1", -1_000),))
+
+    def pay_while_somebody_counts(tx: Transaction) -> None:
+        house.paying(bill)(tx)
+        tx.flush()
+        counting.start()
+        counting.join(timeout=0.5)  # it waits for the lot until this payment is booked
+
+    house.run(pay_while_somebody_counts, at=AT)
+    counting.join()
+
+    assert house.on_shelf() == {("AMOX", "A1"): 2_000}
     assert house.broken() == set()
 
 
