@@ -20,6 +20,7 @@ from billing import clock
 from billing.changes import postgresql, sqlite
 from billing.changes.failures import RETRYABLE, explain, is_database_error, outcome_unknown, sqlstate
 from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, PluginViolation
+from billing.failpoints import failpoint
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
 from billing.transaction import NOBODY, Transaction
@@ -109,10 +110,12 @@ class Database:
         *,
         mode: Literal["read", "write"],
     ) -> T:
+        failpoint("unit.begin")
         with self._connect(mode) as connection:
             transaction = connection.begin()
             try:
                 tx = self._open(connection, clinic, actor, at)
+                failpoint("unit.opened")
                 result = unit(tx)
                 if mode == "read":
                     transaction.rollback()
@@ -123,6 +126,7 @@ class Database:
                 _roll_back(transaction)
                 raise self._explained(error) from error
             self._commit(transaction, tx)
+            failpoint("commit.after")
             return result
 
     def _connect(self, mode: str) -> Connection:
@@ -169,7 +173,9 @@ class Database:
 
     def _commit(self, transaction: Any, tx: Transaction) -> None:
         try:
+            failpoint("commit.before")
             transaction.commit()
+            failpoint("commit.sent")
         except BaseException as error:
             _roll_back(transaction)
             if not is_database_error(error):

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from billing.changes.failures import explain
 from billing.database import open_engine, over_all_clinics
 from billing.errors import Misconfigured
+from billing.failpoints import failpoint
 from billing.model import MigrationLock
 from billing.registry import Plugin, Registry
 from billing.settings import Settings
@@ -54,7 +55,9 @@ def upgrade(url: str, *, registry: Registry, settings: Settings | None = None) -
             _lock(connection)
             before = _status(connection, registry)
             for name, location in _lineages(registry.healthy):
+                failpoint("migration.before", name)
                 command.upgrade(_config(connection, name, location), "heads")
+                failpoint("migration.after", name)
             return [each for each in before if each.behind]
     except DBAPIError as error:
         raise explain(error) from error

@@ -1,17 +1,13 @@
-"""Races with real processes: each opens the database by itself, waits at the barrier, and does its act. Exact winners, exact losers."""
+"""What racing processes do, as acts for a crew: pay, bill. Exact winners, exact losers."""
 
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from billing import registry
 from billing.errors import BillingError
 from billing.rules.settlement import Scope
 from billing.services import invoices, payments
-from billing.services.installation import open_database
-from billing.services.setup import OPERATOR_LOGIN
-from billing.testing.shelf import Desk, Shelf
+from billing.testing.crew import Crew, Outcome
 from billing.testing.world import items_of, tenders_of
 from billing.transaction import Transaction
 
@@ -56,49 +52,7 @@ class Undone(BillingError):
     code = "undone"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an act of a racer came to: the printed number and its row's id, or the code of its refusal."""
-
-    number: str | None = None
-    id: str | None = None
-    code: str | None = None
-    replayed: bool = False
-
-
 def race(url: str, acts: Sequence[Sequence[Any]], *, clinic: str = "north", seconds: float = 120) -> list[list[Outcome]]:
     """Run each list of acts in a process of its own, all from the same moment on; return their outcomes in order."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(len(acts))
-    results = context.Queue()
-    racers = [context.Process(target=_run, args=(url, clinic, place, list(own), barrier, results)) for place, own in enumerate(acts)]
-    for racer in racers:
-        racer.start()
-    found: dict[int, list[Outcome]] = {}
-    try:
-        for _ in racers:
-            place, outcomes = results.get(timeout=seconds)
-            found[place] = outcomes
-    finally:
-        for racer in racers:
-            racer.join(timeout=10)
-            if racer.is_alive():
-                racer.kill()
-    return [found[place] for place in range(len(acts))]
-
-
-def _run(url: str, clinic: str, place: int, acts: Sequence[Any], barrier: Any, results: Any) -> None:
-    database = open_database(url, plugins=registry.of_modules({"shelf": Shelf(), "desk": Desk()}))
-    database.read(lambda tx: tx.clinic_id, clinic=clinic, actor=OPERATOR_LOGIN)  # connected and warm before the start
-    barrier.wait(timeout=60)
-    outcomes = []
-    for act in acts:
-        try:
-            made = database.run(act, clinic=clinic, actor=OPERATOR_LOGIN)
-        except BillingError as error:
-            outcomes.append(Outcome(code=error.code))
-        else:
-            number = made.receipt_number if hasattr(made, "receipt_number") else made.number
-            outcomes.append(Outcome(number=number, id=made.id, replayed=getattr(made, "replayed", False)))
-    results.put((place, outcomes))
-    database.dispose()
+    with Crew(url, len(acts), clinic=clinic, seconds=seconds) as crew:
+        return crew.race(acts)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from billing import clock
 from billing.errors import Forbidden, Misconfigured
+from billing.failpoints import failpoint
 from billing.model.record import Event
 from billing.model.types import new_id
 from billing.model.writes import AuditRow, InsertRows, Number, Write
@@ -137,7 +138,9 @@ class Transaction:
         self._session.flush()
         writes, audit = self._take()
         if writes or audit:
+            failpoint("write.before")
             self._carry_out(writes, audit)
+            failpoint("write.after")
 
     def _take(self) -> tuple[list[Write], list[AuditRow]]:
         writes, audit = self._writes, self._audit
