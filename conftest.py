@@ -17,8 +17,8 @@ settings.register_profile("daily", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "daily")
 
-# A tester's own clinic and language must not reach the tests; these two say what the tests may use.
-MEANT_FOR_TESTS = {"BILLING_SHARED_DATA", "BILLING_TEST_POSTGRES"}
+# A tester's own clinic and language must not reach the tests; these say what the tests may use.
+MEANT_FOR_TESTS = {"BILLING_FAULTS", "BILLING_SHARED_DATA", "BILLING_TEST_POSTGRES"}
 
 
 @pytest.fixture(scope="session", autouse=True)
