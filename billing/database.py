@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
@@ -23,7 +23,7 @@ from billing.errors import BillingError, Conflict, Forbidden, Misconfigured, Plu
 from billing.failpoints import failpoint
 from billing.model.writes import AuditRow, Write
 from billing.settings import Settings
-from billing.transaction import NOBODY, Transaction
+from billing.transaction import NOBODY, SEAL, Transaction
 from billing.transaction.context import Permissions, read_actor, read_clinic_id, read_context
 from billing.transaction.session import UnitSession, own_end
 from billing.trips import PostgresTrips, SQLiteTrips, Trips
@@ -112,7 +112,7 @@ class Database:
     ) -> T:
         failpoint("unit.begin")
         with self._connect(mode) as connection:
-            transaction = connection.begin()
+            transaction = self._begin(connection)
             try:
                 tx = self._open(connection, clinic, actor, at)
                 failpoint("unit.opened")
@@ -121,7 +121,7 @@ class Database:
                     transaction.rollback()
                     return result
                 tx.flush()
-                self._check_boundary(connection, transaction)
+                self._check_boundary(connection, transaction, tx)
             except BaseException as error:
                 _roll_back(transaction)
                 raise self._explained(error) from error
@@ -134,6 +134,12 @@ class Database:
             return self.engine.connect().execution_options(**_options(self.engine, mode))
         except Exception as error:
             raise explain(error) from error
+
+    def _begin(self, connection: Connection) -> RootTransaction:
+        try:
+            return connection.begin()
+        except Exception as error:  # on SQLite a writer waits here for another one
+            raise self._explained(error) from error
 
     def _open(self, connection: Connection, clinic: str | None, actor: str | None, at: datetime | None) -> Transaction:
         driver = connection.connection.driver_connection
@@ -162,11 +168,16 @@ class Database:
             tx.require("dates.backdate")
         return tx
 
-    def _check_boundary(self, connection: Connection, transaction: Any) -> None:
+    def _check_boundary(self, connection: Connection, transaction: Any, tx: Transaction) -> None:
         driver: Any = connection.connection.driver_connection
         on_sqlite = isinstance(driver, sqlite3.Connection)
         alive = driver.in_transaction if on_sqlite else driver.info.transaction_status.name == "INTRANS"
-        if not (alive and transaction.is_active and connection.get_transaction() is transaction):
+        alive = alive and transaction.is_active and connection.get_transaction() is transaction
+        if alive and tx.sealed:  # ended and begun again, behind the back of all that was asked so far
+            with suppress(Exception):
+                connection.exec_driver_sql(f"RELEASE SAVEPOINT {SEAL}")
+                tx.sealed = False
+        if not alive or tx.sealed:
             raise PluginViolation(
                 "A unit of work has ended its own transaction: nothing more was booked. Only the boundary commits.", reason="commit"
             )

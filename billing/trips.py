@@ -142,11 +142,17 @@ class PostgresTrips:
         self._cursor = RawCursor
 
     def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
-        """Send the calls through one pipeline."""
-        if len(calls) == 1:
-            return [self._fetch(calls[0][0], self._cursor(self._driver).execute(calls[0][0].text, calls[0][1]))]
-        with self._driver.pipeline():
-            sent = [(prepared, self._cursor(self._driver).execute(prepared.text, values)) for prepared, values in calls]
+        """Send the calls through one pipeline, the last one behind it.
+
+        psycopg ends a pipeline with a Flush behind the Sync, and that message stops the server's idle_in_transaction_session_timeout:
+        a hook that never returns would hold its locks for ever. A statement outside of the pipeline starts the timer again.
+        """
+        *first, last = calls
+        sent = []
+        if first:
+            with self._driver.pipeline():
+                sent = [(prepared, self._cursor(self._driver).execute(prepared.text, values)) for prepared, values in first]
+        sent.append((last[0], self._cursor(self._driver).execute(last[0].text, last[1])))
         return [self._fetch(prepared, cursor) for prepared, cursor in sent]
 
     @staticmethod

@@ -120,7 +120,8 @@ class _Checked:
                 self._change(self._own(table), key, expect, values)
             case Put(table, key, values):
                 owned = self._own(table)
-                self.puts[owned][self._key(owned, key)] = self._columns(owned, {**key, **values})
+                place = self._key(owned, key)
+                self.puts[owned][place] = self._columns(owned, {**key, **values})
             case DoneFor():
                 self._effect(change)
             case Tell(topic, data):
@@ -166,7 +167,8 @@ class _Checked:
     def _key(self, table: Table, key: Key) -> tuple[Any, ...]:
         names = _key_names(table)
         named = {"id": key} if isinstance(key, str) else key
-        if not _is(named, Mapping) or set(named) != set(names) or any(value is None for value in named.values()):
+        fits = _fitting(table)
+        if not _is(named, Mapping) or set(named) != set(names) or not all(fits[name](value) for name, value in named.items()):
             raise self._violation(f"it named a row of {table.name} by {key!r}; its key is {', '.join(names)}")
         return tuple(named[name] for name in names)
 

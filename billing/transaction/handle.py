@@ -18,6 +18,9 @@ from billing.model.writes import AuditRow, InsertRows, Number, Write
 from billing.transaction.context import Actor, ClinicFacts
 from billing.trips import Preparable, Query, Row, Trips
 
+SEAL = "unit_seal"
+"""A savepoint stands only in the transaction that made it."""
+
 
 class PermissionMissing(Forbidden):
     """The actor may not do this in this clinic. Facts: `permission`, `login`."""
@@ -57,6 +60,8 @@ class Transaction:
         self.plugins = plugins
         self.repeatable = False
         """Whether the unit holds an idempotency key, so that running it again can't do the act twice."""
+        self.sealed = False
+        """Whether the unit has had a session in its hands; its savepoint `SEAL` is then gone if the transaction is another one."""
 
     @property
     def clinic(self) -> ClinicFacts:
@@ -98,6 +103,9 @@ class Transaction:
     @property
     def session(self) -> Session:
         """The ORM session, for set-up screens and a plugin's own services. What was collected so far is sent first."""
+        if not self.sealed:
+            self.sealed = True
+            self._session.connection().exec_driver_sql(f"SAVEPOINT {SEAL}")
         self.flush()
         return self._session
 
