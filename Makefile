@@ -18,13 +18,18 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(filter plugins/%,$(PROJECTS)))
 PLUGIN_TESTS := $(sort $(wildcard plugins/*/tests))
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types wheels check format constraints clean help
+.PHONY: demo test faults lint types wheels check format constraints clean help
 
 demo: $(READY) ## make the environment, then run a day at the till of a small clinic
 	@$(BIN)/billing demo
 
 test: $(READY) ## make the environment, then run every test, on SQLite and on PostgreSQL
 	$(BIN)/pytest -n $(WORKERS) --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+
+faults: $(READY) ## every fault in its full size, an hour or so; writes its figures into docs/proof.md
+	@mkdir -p build
+	BILLING_FAULTS=full $(BIN)/pytest -n $(WORKERS) tests/faults --junitxml=build/faults.xml --randomly-seed=$(SEED); \
+		failed=$$?; $(BIN)/python tools/proof.py build/faults.xml docs/proof.md; exit $$failed
 
 lint: $(READY) ## ruff (rules and format) and the import contract
 	$(BIN)/ruff check .
