@@ -45,7 +45,7 @@ def test_odd_numbers_on_the_command_line_are_refused_in_words_or_paid_to_the_cen
     installed: World, chance: random.Random, size: Callable[[int], int], told: Callable[..., None], books_are_well: Callable[[World], None]
 ) -> None:
     made = installed.invoice("VIS")
-    tried = [*NUMBERS, *(_mixed(chance, NUMBERS) for _ in range(size(300)))]
+    tried = [*NUMBERS, *(_mixed(chance, NUMBERS) for _ in range(size(270)))]
     refused = 0
 
     for text in (each for each in tried if "\0" not in each and each != "+5"):
