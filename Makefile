@@ -20,7 +20,7 @@ PLUGIN_TESTS := $(sort $(wildcard plugins/*/tests))
 ROUNDS ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: demo test bench lint types wheels check mutants format constraints clean help
+.PHONY: demo test bench faults lint types wheels check mutants format constraints clean help
 
 demo: $(READY) ## make the environment, then run a day at the till of a small clinic
 	@$(BIN)/billing demo
@@ -30,6 +30,11 @@ test: $(READY) ## make the environment, then run every test, on SQLite and on Po
 
 bench: $(READY) ## measure, and write docs/performance.md; ONLY=payments ROUNDS=7 measures one topic for longer
 	$(BIN)/python -m bench --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+
+faults: $(READY) ## every fault in its full size, an hour or so; writes its figures into docs/proof.md
+	@mkdir -p build
+	BILLING_FAULTS=full $(BIN)/pytest -n $(WORKERS) tests/faults --junitxml=build/faults.xml --randomly-seed=$(SEED); \
+		failed=$$?; $(BIN)/python tools/proof.py build/faults.xml docs/proof.md; exit $$failed
 
 lint: $(READY) ## ruff (rules and format) and the import contract
 	$(BIN)/ruff check .

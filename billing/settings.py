@@ -56,6 +56,9 @@ class Settings:
     plugins: str | None = _text(None, "Load exactly these plugins (names, comma separated), for rescue and tests.", example="first,second")
     debug: bool = _flag("Show the trace of an error that is a bug.")
     trace_hooks: bool = _flag("Print each call of a plugin's hook, with its time, to stderr.")
+    failpoints: str = _text(
+        "", "Make named points of the work fail: for tests of faults only, with a warning on stderr.", example="commit.before=exit"
+    )
     hook_budget_seconds: float = _seconds(2.0, "A hook that takes longer fails the payment.", most=60)
     lock_timeout_seconds: float = _seconds(5.0, "How long a unit waits for a row that another holds.", most=600)
     statement_timeout_seconds: float = _seconds(30.0, "PostgreSQL ends a statement that runs longer.", most=86_400)

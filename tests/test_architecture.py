@@ -81,7 +81,7 @@ def house_rule(
     instead="take `tx` as the first argument and let database.run end it.",
     bad="def pay(session):\n    session.commit()\n",
     good="def pay(tx):\n    tx.session.flush()\n",
-    allowed={"billing/database.py": "it is the boundary"},
+    allowed={"billing/unit.py": "it is the boundary's hand"},
 )
 def commits(source: Source) -> Iterator[int]:
     for node in source.nodes:

@@ -9,6 +9,7 @@ from sqlalchemy import Table
 from billing.changes.entries import content_of, entry_row
 from billing.changes.failures import RowChanged, explain, row_changed
 from billing.changes.order import in_order
+from billing.failpoints import failpoint
 from billing.model import AuditEntry, AuditHead, NumberCounter
 from billing.model.writes import (
     AdjustRows,
@@ -33,6 +34,7 @@ _HEAD: Table = AuditHead.__table__  # type: ignore[assignment]
 def carry_out(driver: Any, clinic_id: str, writes: Sequence[Write], audit: Sequence[AuditRow], plugins: frozenset[str]) -> None:
     """Write everything. Raises `RowChanged` where a row is not as expected, else what `failures.explain` makes of the driver's refusal."""
     for write in in_order(writes):
+        failpoint("write.table", write.table.name)
         try:
             _carry_out_one(driver, clinic_id, write)
         except (driver.Error, OverflowError) as error:
@@ -40,6 +42,7 @@ def carry_out(driver: Any, clinic_id: str, writes: Sequence[Write], audit: Seque
         except RowChanged as error:
             raise row_changed(write.table.name, plugins) from error
     if audit:
+        failpoint("write.table", _ENTRY.name)
         _append(driver, clinic_id, audit)
 
 
@@ -106,6 +109,7 @@ def _number(driver: Any, clinic_id: str, value: Any) -> Any:
     number = value.number
     if number.value is None:
         number.value = _take(driver, clinic_id, number)
+        failpoint("write.number")
     return number.value if isinstance(value, NumberValue) else number.text
 
 

@@ -17,6 +17,7 @@ from billing.changes.failures import explain
 from billing.database import over_all_clinics
 from billing.engine import open_engine
 from billing.errors import Misconfigured
+from billing.failpoints import failpoint
 from billing.migrations import cluster, privileges, row_security
 from billing.model import MigrationLock
 from billing.model.lint import core_tables
@@ -70,7 +71,9 @@ def upgrade(url: str, *, registry: Registry, settings: Settings | None = None, g
                 row_security.lift(connection)
             with cluster.spreading(connection):
                 for name, location in _lineages(registry.healthy):
+                    failpoint("migration.before", name)
                     command.upgrade(_config(connection, name, location), "heads")
+                    failpoint("migration.after", name)
             row_security.protect(connection)
             if grant_to is not None:
                 privileges.grant(connection, grant_to, chosen)

@@ -34,6 +34,7 @@ from billing.facts import (
     RefundedItem,
     RefundFacts,
 )
+from billing.failpoints import failpoint
 from billing.registry.alarm import alarm
 from billing.registry.plugins import HOOKS, Plugin, check_declaration, check_departments, check_module, in_order
 from billing.rules.roles import ROLES, permissions_of
@@ -203,6 +204,7 @@ class Registry:
         if implementation is None:
             return None
         items = [item.id for item in arguments.get("items", ()) if not isinstance(item, ImportedItem)]
+        failpoint("hook.before", plugin.name, hook)
         started = time.perf_counter()
         try:
             with alarm(self._alarm):
@@ -221,6 +223,7 @@ class Registry:
             raise violation(plugin.name, hook, f"it returned after {spent:.1f} s; the budget is {self._budget:.1f} s", items=items)
         if draw and answer is not None and len(answer) > MOST_CHANGES:
             raise violation(plugin.name, hook, f"it returned more than {MOST_CHANGES} values", items=items)
+        failpoint("hook.after", plugin.name, hook)
         return answer
 
     def _register(self, plugin: Plugin) -> Plugin:

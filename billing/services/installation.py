@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from billing import registry
+from billing import failpoints, registry
 from billing.database import Database
 from billing.engine import open_engine
 from billing.errors import Misconfigured
@@ -54,11 +54,13 @@ def application_role(settings: Settings) -> str | None:
 def open_database(url: str | None = None, *, plugins: Registry | None = None, settings: Settings | None = None) -> Database:
     """Return the boundary on a database: the settings' one with the settings' plugins, unless others are given.
 
-    Raises `BadDatabaseUrl`, and `BadSchema` if a table of the core breaks the rules that all tables keep.
+    Raises `BadDatabaseUrl`, and `BadSchema` if a table of the core breaks the rules that all tables keep. Also `BadFailpoints`.
     """
     if problems := schema_problems(core_tables()):
         raise BadSchema(f"The tables can't be used as they are: {problems[0]}.", problems=problems)
     chosen = settings or read_settings()
+    if chosen.failpoints:
+        failpoints.arm(chosen.failpoints)
     acting = plugins or load_plugins(chosen)
     names = [plugin.name for plugin in acting.plugins]
     return Database(url or chosen.database_url, plugins=acting, permissions=acting.permissions_of, names=names, settings=chosen)

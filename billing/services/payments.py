@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.changes import kernel
+from billing.failpoints import failpoint
 from billing.model import CLINIC, Invoice, InvoiceItem, Payment, PaymentItem, new_id
 from billing.model.payment import Tender as TenderRow
 from billing.model.types import IdType
@@ -113,12 +114,15 @@ def take_payment(
         "given": {name: dict(values) for name, values in (given or {}).items()},
     }
     asked = Key(key, "payment.take", request)
+    failpoint("payment.asked")
     payable = read_payable(tx, wanted, asked)
+    failpoint("payment.locked")
     if isinstance(payable, Answer):
         return _replayed(tx, payable.values)
     opened = payable.opened
     opened.check(Action.PAY)
     tendered, settled = _decide(tx, opened, scope, tenders, applied_minor)
+    failpoint("payment.decided")
     payment_id = new_id()
     facts = payment_facts(tx, opened, payment_id, scope, tendered.applied_minor)
     parts = settled_parts(tx, payable, settled)
@@ -132,6 +136,7 @@ def take_payment(
         lambda part: registry.of(tx).on_items_paid(part.plugin, own[part.plugin.name], part.items, part.known),
         effects_required=True,
     )
+    failpoint("payment.planned")
     number = next_number(tx, kind="receipt", series=series)
     taken = _taken(tx, opened, payment_id, scope, tendered, settled, number)
     _write(tx, opened, taken, tenders, settled, number, issue)
@@ -141,6 +146,7 @@ def take_payment(
     write_plan(tx, plan, action="payment", action_id=payment_id)
     _record(tx, taken, number)
     asked.keep(tx, _answer(taken))
+    failpoint("payment.collected")
     return taken
 
 

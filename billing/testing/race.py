@@ -1,6 +1,5 @@
 """Races with real processes: each opens the database by itself, waits at the barrier, and does its act. Exact winners, exact losers."""
 
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +8,9 @@ from billing import registry
 from billing.errors import BillingError
 from billing.rules.settlement import Scope
 from billing.services import invoice_steps, invoices, payments
-from billing.services.installation import open_database
 from billing.services.setup import OPERATOR_LOGIN
-from billing.settings import Settings, read_settings
-from billing.testing.shelf import Desk, Shelf
 from billing.testing.world import items_of, tenders_of
 from billing.transaction import Transaction
-
-# A fork of a clean process that has imported everything and opened nothing: as separate as a spawned one, and made in a hundredth of the time.
-_CONTEXT: Any = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +67,6 @@ class Undone(BillingError):
     code = "undone"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an act of a racer came to: the printed number and its row's id, or the code of its refusal."""
-
-    number: str | None = None
-    id: str | None = None
-    code: str | None = None
-    replayed: bool = False
-
-
 def race(
     url: str,
     acts: Sequence[Sequence[Any]],
@@ -97,63 +80,6 @@ def race(
 
     The processes take clinics and actors in turn. Shelf and desk are at work, or, with `installed`, the plugins that are installed.
     """
-    _CONTEXT.set_forkserver_preload([__name__, "pytest"])
-    settings = read_settings()  # of here and now: the server that makes the processes has the environment of its own start
-    barrier = _CONTEXT.Barrier(len(acts))
-    results = _CONTEXT.Queue()
-    racers = [
-        _CONTEXT.Process(
-            target=_run,
-            args=(
-                _Racer(url, settings, clinics[place % len(clinics)], actors[place % len(actors)], installed),
-                place,
-                list(own),
-                barrier,
-                results,
-            ),
-        )
-        for place, own in enumerate(acts)
-    ]
-    for racer in racers:
-        racer.start()
-    found: dict[int, list[Outcome]] = {}
-    try:
-        for _ in racers:
-            place, outcomes = results.get(timeout=seconds)
-            found[place] = outcomes
-    finally:
-        for racer in racers:
-            racer.join(timeout=10)
-            if racer.is_alive():
-                racer.kill()
-    return [found[place] for place in range(len(acts))]
-
-
-@dataclass(frozen=True, slots=True)
-class _Racer:
-    """Where and as whom one process of a race acts."""
-
-    url: str
-    settings: Settings
-    clinic: str
-    actor: str
-    installed: bool
-
-
-def _run(racer: _Racer, place: int, acts: Sequence[Any], barrier: Any, results: Any) -> None:
-    plugins = registry.load() if racer.installed else registry.of_modules({"shelf": Shelf(), "desk": Desk()})
-    database = open_database(racer.url, plugins=plugins, settings=racer.settings)
-    clinic, actor = racer.clinic, racer.actor
-    database.read(lambda tx: tx.clinic_id, clinic=clinic, actor=actor)  # connected and warm before the start
-    barrier.wait(timeout=60)
-    outcomes = []
-    for act in acts:
-        try:
-            made = database.run(act, clinic=clinic, actor=actor)
-        except BillingError as error:
-            outcomes.append(Outcome(code=error.code))
-        else:
-            number = made.receipt_number if hasattr(made, "receipt_number") else made.number
-            outcomes.append(Outcome(number=number, id=made.id, replayed=getattr(made, "replayed", False)))
-    results.put((place, outcomes))
-    database.dispose()
+    plugins = registry.load if installed else shelf_and_desk
+    with Crew(url, len(acts), clinic=clinics[0], plugins=plugins, seconds=seconds) as crew:
+        return crew.race(acts, clinics=clinics, actors=actors)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, text
 
 from billing.changes.failures import Busy
-from billing.database import ATTEMPTS, Database, OutcomeUnknown
+from billing.database import ATTEMPTS, Database
 from billing.engine import BadDatabaseUrl
 from billing.errors import BillingError
 from billing.model import AuditEntry, Client, Membership, Payment, Staff, new_id
@@ -22,6 +22,7 @@ from billing.services.setup import make_operator
 from billing.settings import Settings
 from billing.testing.world import World
 from billing.transaction import PermissionMissing, Transaction, UnknownActor, UnknownClinic
+from billing.unit import OutcomeUnknown
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from psycopg import errors
 from sqlalchemy import text
 
 from billing.changes.failures import DatabaseUnavailable, explain, outcome_unknown, retryable
-from billing.database import Database, OutcomeUnknown, _Again
+from billing.database import Database
 from billing.errors import BillingError
 from billing.testing.shelf import TABLES as SHELF_TABLES
 from billing.testing.world import World
 from billing.transaction import Transaction
+from billing.unit import Again, OutcomeUnknown
 
 assert SHELF_TABLES  # the plugin's constraints are known by its tables
 
@@ -194,7 +195,7 @@ def test_unit_whose_connection_is_lost_each_time_is_given_up_and_books_nothing(w
 def test_doubt_is_what_is_told_although_the_database_is_gone_when_the_unit_runs_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said_in_turn = iter([_Again(OutcomeUnknown("The connection broke.")), DatabaseUnavailable("Connection refused.")])
+    said_in_turn = iter([Again(OutcomeUnknown("The connection broke.")), DatabaseUnavailable("Connection refused.")])
 
     def once(*_: object, **__: object) -> None:
         raise next(said_in_turn)

@@ -39,7 +39,7 @@ def test_help_lists_every_command_in_its_section(billing: Billing) -> None:
     assert result.exit_code == 0
     for name, entry in table.COMMANDS.items():
         assert f"\n{entry.section}:\n" in result.stdout
-        assert f"\n  {name}" in result.stdout
+        assert (f"\n  {name} " in result.stdout) is not entry.hidden
     assert "\nFrom plugins:\n  fail" in result.stdout
 
 

@@ -16,8 +16,8 @@ from billing.interfaces.cli.plugin_commands import PluginCommands
 class Lazy(click.Command):
     """Stands for a command in lists, help and completion until it is called; `load` brings the command itself."""
 
-    def __init__(self, name: str, *, section: str, help_line: str, load: Callable[[], click.Command]) -> None:
-        super().__init__(name, short_help=help_line)
+    def __init__(self, name: str, *, section: str, help_line: str, load: Callable[[], click.Command], hidden: bool = False) -> None:
+        super().__init__(name, short_help=help_line, hidden=hidden)
         self.section = section
         self._load = load
 
@@ -39,7 +39,7 @@ class Frame(click.Group):
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
         )
         for name, entry in table.COMMANDS.items():
-            self.add_command(Lazy(name, section=entry.section, help_line=entry.help, load=_importing(entry.target)))
+            self.add_command(Lazy(name, section=entry.section, help_line=entry.help, load=_importing(entry.target), hidden=entry.hidden))
         self._plugins_listed = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -64,7 +64,8 @@ class Frame(click.Group):
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
             assert isinstance(command, Lazy)
-            sections.setdefault(command.section, []).append((name, command.short_help or ""))
+            if not command.hidden:
+                sections.setdefault(command.section, []).append((name, command.short_help or ""))
         width = max(map(len, self.commands))
         for section, listed in sections.items():
             with formatter.section(section):

@@ -12,14 +12,15 @@ class Entry:
     section: str
     target: str
     help: str
+    hidden: bool = False
 
 
 SET_UP, DAILY, KEEP = "Set up", "Every day", "Look after"
 FROM_PLUGINS = "From plugins"
 
 
-def _entry(section: str, target: str, help_line: str) -> Entry:
-    return Entry(section, f"{HERE}.{target}", help_line)
+def _entry(section: str, target: str, help_line: str, *, hidden: bool = False) -> Entry:
+    return Entry(section, f"{HERE}.{target}", help_line, hidden)
 
 
 COMMANDS: dict[str, Entry] = {
@@ -46,4 +47,5 @@ COMMANDS: dict[str, Entry] = {
     "totals": _entry(KEEP, "totals:totals", "Compute the totals of documents in a file."),
     "demo": _entry(KEEP, "demo:demo", "Build a small clinic and run a day through its till."),
     "completion": _entry(KEEP, "completion:completion", "Print the completion script of a shell."),
+    "dev": _entry(KEEP, "dev:dev", "For those who work on this software.", hidden=True),
 }
