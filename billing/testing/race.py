@@ -9,6 +9,7 @@ from billing.errors import BillingError
 from billing.rules.settlement import Scope
 from billing.services import invoice_steps, invoices, payments
 from billing.services.setup import OPERATOR_LOGIN
+from billing.testing.crew import Crew, Outcome, shelf_and_desk
 from billing.testing.world import items_of, tenders_of
 from billing.transaction import Transaction
 
