@@ -69,9 +69,8 @@ class Database:
     def wait_until_durable(self) -> None:
         """Return when everything that can be read by now is on disk: before the outside world is told of it (docs/decisions/0018)."""
         if self.dialect == "postgresql":
-            with self.engine.connect() as connection:
+            with self.engine.connect().execution_options(billing_mode="unit") as connection:  # a transaction by itself
                 connection.exec_driver_sql(FLUSHED[0].text)
-                connection.commit()
 
     def dispose(self) -> None:
         """Close the pooled connections."""

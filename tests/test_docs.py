@@ -379,7 +379,7 @@ def test_plugin_of_the_tutorial_passes_its_own_tests_and_is_found(tmp_path: Path
     printed = run(tmp_path, "-c", RUN_LINES, lines=KENNEL_LINES, path=str(tmp_path))
 
     assert {each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*.py")} | {"pyproject.toml"} == set(listed)
-    assert re.search(r"^5 passed", tested, re.MULTILINE)
+    assert re.search(r"^[5-9] passed", tested, re.MULTILINE)
     assert re.search(r"^free +3$", printed, re.MULTILINE)
 
 

@@ -110,7 +110,7 @@ def await_file(path: Path, seconds: int = 60) -> None:
     for _ in range(seconds * 100):
         if path.exists():
             return
-        time.sleep(0.01)
+        time.sleep(10 / 1000)
     raise TimeoutError(f"nobody made {path.name}")
 
 

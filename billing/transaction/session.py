@@ -1,5 +1,6 @@
 """The session of a unit: every query is scoped to the clinic, and ending the transaction is not its business. Knows no dialect."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import event, update
@@ -12,6 +13,7 @@ from billing.model.scoping import require_scoped, writes_clinic_rows
 
 SET_UP: tuple[type, ...] = (Clinic, ClinicPlugin, Department, NumberSeries)
 """What `ClinicFacts` are made of: a change of any of it gives the clinic a new revision."""
+_SET_UP_TABLES: frozenset[Any] = frozenset(each.__table__ for each in SET_UP)  # type: ignore[attr-defined]
 
 
 class UnitSession(Session):
@@ -43,8 +45,8 @@ def _scope_to_clinic(state: ORMExecuteState) -> None:
         raise PluginViolation(
             "Rows of a clinic are added to the session or written by tx.write, not by an INSERT statement.", reason="insert"
         )
-    if (state.is_update or state.is_delete) and getattr(state.statement, "table", None) in {each.__table__ for each in SET_UP}:  # type: ignore[attr-defined]
-        raise PluginViolation("A clinic's set-up is changed through its rows in the session, not by a statement.", reason="set-up")
+    if (state.is_update or state.is_delete) and clinic_id and getattr(state.statement, "table", None) in _SET_UP_TABLES:
+        _revise(state.session, {clinic_id})
     if state.is_orm_statement and not state.is_insert:
         if clinic_id is None:
             return
@@ -71,6 +73,10 @@ def _fill_in_clinic(session: Session, *_: object) -> None:
 @event.listens_for(UnitSession, "after_flush")
 def _revise_clinic(session: Session, _: UOWTransaction) -> None:
     changed = [row for row in (*session.new, *session.dirty, *session.deleted) if isinstance(row, SET_UP)]
-    for clinic_id in {row.clinic_id for row in changed}:  # type: ignore[attr-defined]
-        clinic: Any = Clinic.__table__
+    _revise(session, {row.clinic_id for row in changed})  # type: ignore[attr-defined]
+
+
+def _revise(session: Session, clinic_ids: Collection[str]) -> None:
+    clinic: Any = Clinic.__table__
+    for clinic_id in clinic_ids:
         session.connection().execute(update(clinic).where(clinic.c.clinic_id == clinic_id).values(revision=new_id()))

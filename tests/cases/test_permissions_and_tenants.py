@@ -36,7 +36,7 @@ INNER = {
     "billing.services": [
         *("acting", "documents.content", "inputs", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
         *("payable", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),
-        *("invoice_steps.prepare_issue", "invoice_steps.ask_issue", "invoice_steps.record_issue"),
+        *("invoice_steps.prepare_issue", "invoice_steps.ask_step", "invoice_steps.record_issue"),
     ],
     "billing_pharmacy": ["shelf"],
     "billing_laboratory": ["catalogue.find_analyte", "catalogue.ranges_of"],

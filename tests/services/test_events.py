@@ -51,5 +51,5 @@ def test_disk_is_waited_for_behind_the_reading(postgresql_url: str) -> None:
 
     read_outbox(world.database, clinic="north", actor=world.actor)
 
-    assert ["FROM event" in sent[0], "pg_logical_emit_message" in sent[-1]] == [True, True]
+    assert ["FROM event" in sent[-2], "pg_logical_emit_message" in sent[-1]] == [True, True]
     world.dispose()

@@ -28,7 +28,7 @@ OPEN = {
     "audit.recompute": "a part of the doctor, which asked",
     "clinics.list_clinics": "shows everybody their own clinics",
     "doctor.rules_of": "a part of `examine`, and of documentation",
-    "invoice_steps.ask_issue": "a part of issuing and of paying",
+    "invoice_steps.ask_step": "a part of issuing and of paying",
     "invoice_steps.prepare_issue": "a part of issuing and of paying",
     "invoice_steps.record_issue": "a part of issuing and of paying",
     "listing.seen": "shows a row that was read",
