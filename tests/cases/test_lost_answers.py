@@ -120,6 +120,7 @@ def pay_through_a_proxy(world: "CaseWorld", invoice_id: str, *, drops: int, key:
     """Pay N1, while so many answers to a commit get lost."""
     with proxy_to(world.url) as (proxy, url):
         database = open_database(url, plugins=world.registry)
+        database.read(lambda tx: tx.clinic_id, clinic="north", actor="c1")  # what a first connection commits is not meant
         proxy.drops = drops
         try:
             return database.run(
