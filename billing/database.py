@@ -39,7 +39,6 @@ class Database:
     ) -> None:
         chosen = settings or Settings()
         self.engine = open_engine(url, chosen)
-        self.permissions = permissions
         self._ground = Ground(self.engine, chosen, plugins, permissions, frozenset(names))
 
     @property

@@ -98,9 +98,14 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
 def _keep_plans(connection: Any, _: object) -> None:
     # What the direct carrier prepares looks rows up by key, so one plan fits all values; left alone, PostgreSQL plans the write each time.
     # A cluster plans by the clinic, so it must see the values.
-    connection.execute(
-        "SELECT set_config('plan_cache_mode', 'force_generic_plan', false) WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
-    )
+    try:
+        connection.execute(
+            "SELECT set_config('plan_cache_mode', 'force_generic_plan', false) "
+            "WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+        )
+    except BaseException:
+        connection.close()  # the pool has not taken it over yet
+        raise
 
 
 def _begin(connection: Connection, patience_seconds: float) -> None:

@@ -70,7 +70,7 @@ def test_whatever_is_done_to_a_row_of_the_chain_is_reported_with_its_position(da
     for _ in range(3):
         world.invoice("VIS")
     change, moved = TAMPERINGS[done]
-    with world.database.engine.begin() as connection:
+    with world.admin.begin() as connection:
         row = dict(connection.execute(select(ENTRY).where(ENTRY.c.position == AT)).mappings().one())
         intact = world.read(verify_chain).intact
         for statement in change(AT, row):

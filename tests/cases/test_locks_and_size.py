@@ -154,6 +154,8 @@ def test_number_of_statements_does_not_grow_with_the_lines(world: "CaseWorld", s
     _take_time(world)
     patient = world.patient()
     created, paid = [], []
+    world.bill("VISIT", patient_id=patient)  # connects, and reads what units keep of the clinic, and of who acts
+    world.read(lambda tx: tx.clinic_id, actor="c1")
 
     for lines in LINES:
         items = ["AMOX:0.001", *["GLU", "VISIT"] * (lines // 2 - 1), "VISIT"]

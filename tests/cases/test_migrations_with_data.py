@@ -14,12 +14,13 @@ from sqlalchemy import select, text
 from billing import migrations
 from billing.database import over_all_clinics
 from billing.engine import open_engine
-from billing.migrations import CORE, _config, _lineages
+from billing.migrations import CORE, _config, _lineages, row_security
 from billing.model import Invoice
 from billing.services import backup, clinics, consultations, doctor, documents, invoice_steps, patients, prices, staff
 from billing.services.audit import verify_chain
 from billing.services.quotation import NewAdjustment, NewItem
 from billing.settings import Settings
+from billing.testing.postgres import APPLICATION, OWNER, SUPERUSER, as_role
 from billing.testing.world import World
 from billing.transaction import Transaction
 
@@ -88,7 +89,7 @@ def _fill_departments(tx: Transaction) -> None:
 
 def _state(url: str) -> list[Any]:
     """Return what must be the same before and after: the rows of each table, and sums by day, method, status and department."""
-    engine = open_engine(url, Settings())
+    engine = open_engine(as_role(url, SUPERUSER), Settings())
     with over_all_clinics(engine, writing=False) as connection:
         found: list[Any] = [sorted(map(str, connection.execute(text(sums)))) for sums in SUMS]
     engine.dispose()
@@ -116,9 +117,12 @@ def _older(world: World) -> Iterator[tuple[str, str]]:
 
 def _downgrade(world: World, lineage: str, revision: str) -> None:
     world.database.dispose()
-    with over_all_clinics(world.database.engine, writing=True) as connection:
+    owners = open_engine(as_role(world.url, OWNER), Settings())
+    with over_all_clinics(owners, writing=True) as connection:
+        row_security.lift(connection)
         location = dict(_lineages(world.registry.healthy))[lineage]
         command.downgrade(_config(connection, lineage, location), revision)
+    owners.dispose()
 
 
 @pytest.mark.case("P60")
@@ -131,7 +135,7 @@ def test_upgrade_from_each_released_version_keeps_every_row(world: "CaseWorld") 
 
     for lineage, revision in released:
         _downgrade(world, lineage, revision)
-        migrations.upgrade(world.url, registry=world.registry)
+        migrations.upgrade(as_role(world.url, OWNER), registry=world.registry, grant_to=APPLICATION)
         assert (_counts(world), _state(world.url)) == (counts, state), f"{lineage} from {revision}"
         assert _healthy(world)
 
@@ -149,7 +153,7 @@ def test_database_that_was_taken_back_to_nothing_is_restored_from_its_backup(wor
     for lineage in [*reversed([plugin.name for plugin in world.registry.plugins]), CORE]:
         _downgrade(world, lineage, "base")
 
-    backup.restore(world.url, source=file, plugins=world.registry)
+    backup.restore(as_role(world.url, OWNER), source=file, plugins=world.registry, grant_to=APPLICATION)
 
     assert world.dump() == before
     assert _state(world.url) == state

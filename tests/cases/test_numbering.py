@@ -79,7 +79,9 @@ def test_twenty_failures_of_four_kinds_use_no_number(open_world: Callable[..., "
         codes.append(world.refused(lambda: world.run(lose_the_connection)))
     issued = world.run(issue)
 
-    assert codes == ["refused", "plugin_violation", "already_member", "database_unavailable"] * 5
+    # SQLite's file is not gone with a closed connection: there it is the unit that ended its transaction.
+    lost = "database_unavailable" if world.database.dialect == "postgresql" else "plugin_violation"
+    assert codes == ["refused", "plugin_violation", "already_member", lost] * 5
     assert values([issued.number]) == [7]
 
 
