@@ -68,7 +68,7 @@ class Database:
     def wait_until_durable(self) -> None:
         """Return when everything that can be read by now is on disk: before the outside world is told of it (docs/decisions/0018)."""
         if self.dialect == "postgresql":
-            with self.engine.connect().execution_options(billing_mode="unit") as connection:  # a transaction by itself
+            with self.engine.connect().execution_options(billing_mode="alone") as connection:  # a transaction by itself
                 connection.exec_driver_sql(FLUSHED[0].text)
 
     def dispose(self) -> None:

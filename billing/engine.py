@@ -112,12 +112,22 @@ def _begin(connection: Connection, patience_seconds: float) -> None:
     # A unit's session joins a transaction that stands already; what begins here is a connection of its own (`over_all_clinics`).
     mode = connection.get_execution_options().get("billing_mode", "write")
     driver: Any = connection.connection.driver_connection
+    if mode == "alone":
+        return
     if mode == "unit":
+        _require_open(driver)
         return
     if (text := BEGIN[connection.dialect.name, mode]) == BEGIN_WRITING:
         begin_writing(driver, patience_seconds)
     else:
         driver.execute(text)
+
+
+def _require_open(driver: Any) -> None:
+    # A session that goes on behind the end of its unit's transaction would write rows that are durable one by one.
+    open_ = driver.in_transaction if isinstance(driver, sqlite3.Connection) else driver.pgconn.transaction_status != 0
+    if not open_:
+        raise own_end("begin")
 
 
 def _refuse_ends(connection: Connection, cursor: Any, statement: str, *rest_of_event: object) -> None:

@@ -13,14 +13,12 @@ import psycopg
 from psycopg import RawCursor
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 
-from billing import trips
 from billing.testing.partitions import PART, is_stand_in
+from billing.trips import Call
+from billing.trips.direct import DirectTrips
+from billing.trips.pipeline import PipelineTrips
 
-ALLOWED = {
-    "SELECT clinic.code, clinic.name, clinic.currency, clinic.time_zone, clinic.language FROM clinic": (
-        "The list of clinics is asked for outside of any clinic, by who sets them up or chooses one; it is no part of a clinic's day."
-    ),
-}
+ALLOWED: dict[str, str] = {}
 """Statements that may touch every part, by how they begin, and why. Backup and migrations read over all clinics too, in a transaction of their own
 kind (`over_all_clinics`)."""
 
@@ -86,20 +84,15 @@ def watching(url: str, plans: Plans = PLANS) -> Iterator[Plans]:
                 first = values[0] if many else values
                 plans.look_at(statement, lambda text: driver.execute(text, first).fetchone()[0])
 
-        for carrier in _carriers():
+        for carrier in (DirectTrips, PipelineTrips):
             stack.enter_context(patch.object(carrier, "trip", _looking(carrier.trip, plans, driver)))
         event.listen(Engine, "before_cursor_execute", before_cursor)
         stack.callback(event.remove, Engine, "before_cursor_execute", before_cursor)
         yield plans
 
 
-def _carriers() -> list[Any]:
-    classes = [each for each in vars(trips).values() if isinstance(each, type) and "trip" in vars(each)]
-    return [each for each in classes if getattr(each, "dialect", None) == "postgresql"]
-
-
 def _looking(trip: Callable[..., Any], plans: Plans, driver: Any) -> Callable[..., Any]:
-    def looked_at(self: Any, calls: Sequence[trips.Call]) -> Any:
+    def looked_at(self: Any, calls: Sequence[Call]) -> Any:
         for prepared, values in calls:
             plans.look_at(prepared.text, lambda text, values=values: RawCursor(driver).execute(text, values).fetchone()[0])  # type: ignore[misc,index]
         return trip(self, calls)

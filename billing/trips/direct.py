@@ -11,7 +11,6 @@ What can go wrong, and what then holds:
 
 import select
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import date, datetime
 from functools import cache
 from hashlib import sha256
@@ -76,17 +75,17 @@ class DirectTrips:
 
     def _exchange(self, sending: Sequence[Callable[[], None]]) -> list[PGresult]:
         pg = self._pg
+        results: list[PGresult] = []
         try:
             pg.enter_pipeline_mode()
             for send in sending:
                 send()
             pg.pipeline_sync()
-            results = _answers(pg)
+            _read_answers(pg, results)
             pg.exit_pipeline_mode()
         except OperationalError as error:
-            said = _last_words(pg)
             self._driver.close()
-            raise (said or error) from None
+            raise (_last_words(results) or error) from None
         except BaseException:
             self._driver.close()
             raise
@@ -116,19 +115,18 @@ def _execute(pg: PGconn, name: bytes | None, prepared: Prepared, values: list[by
     return lambda: pg.send_query_prepared(name, values)
 
 
-def _answers(pg: PGconn) -> list[PGresult]:
+def _read_answers(pg: PGconn, results: list[PGresult]) -> None:
     """Write what is queued and read until the end of the trip, both at once: a server that answers before it has read all must not wait for us."""
     waiting = select.poll()
     unsent = pg.flush()
-    results: list[PGresult] = []
     while True:
         while not pg.is_busy():
             result = pg.get_result()
             if result is None:  # the end of one call's results, or of the connection
                 if pg.status == ConnStatus.BAD:
-                    raise _said(results) or OperationalError(pg.get_error_message())
+                    raise OperationalError(pg.get_error_message())
             elif result.status == ExecStatus.PIPELINE_SYNC:
-                return results
+                return
             else:
                 results.append(result)
         waiting.register(pg.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
@@ -138,17 +136,8 @@ def _answers(pg: PGconn) -> list[PGresult]:
             unsent = pg.flush()
 
 
-def _last_words(pg: PGconn) -> errors.Error | None:
-    """Return what the server has said before it went away, if it has: why matters to who may try again."""
-    results = []
-    with suppress(OperationalError):
-        pg.consume_input()
-    while (result := pg.get_result()) is not None:
-        results.append(result)
-    return _said(results)
-
-
-def _said(results: Sequence[PGresult]) -> errors.Error | None:
+def _last_words(results: Sequence[PGresult]) -> errors.Error | None:
+    """Return what the server has said before it went away, if it has: whether the unit may run again depends on why."""
     refusals = [errors.error_from_result(each, encoding="utf-8") for each in results if each.status == ExecStatus.FATAL_ERROR]
     return next((each for each in reversed(refusals) if each.sqlstate), None)
 

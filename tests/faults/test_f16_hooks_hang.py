@@ -18,6 +18,7 @@ from billing.registry import Registry
 from billing.services.installation import open_database
 from billing.settings import Settings
 from billing.testing.crew import Crew, Outcome
+from billing.testing.postgres import SUPERUSER
 from billing.testing.race import Bill, Pay
 from billing.testing.saboteur import ACTS, Saboteur, WaitOnce, await_file, saboteurs
 from billing.testing.world import World
@@ -142,7 +143,7 @@ def test_hook_that_waits_for_its_own_payments_lock_is_ended(hook: str, database_
         if url.get_backend_name() == "sqlite":
             connection: Any = sqlite3.connect(str(url.database), timeout=0.1)
         else:
-            connection = psycopg.connect(host=str(url.query["host"]), user=url.username, dbname=url.database)
+            connection = psycopg.connect(host=str(url.query["host"]), user=SUPERUSER, dbname=url.database)
         try:
             connection.execute("UPDATE invoice SET note = 'mine'")
             connection.commit()
