@@ -207,9 +207,15 @@ class _Checked:
         self.puts[table][key] = row | self._values(table, values)
 
     def _effect(self, done: DoneFor) -> None:
-        if done.item_id not in self.own_items:
+        if not _is(done.item_id, str) or done.item_id not in self.own_items:
             raise self._violation("it stated an effect for an item that is not its own here", item=done.item_id)
-        if not _is(done.kind, str) or not done.kind or not _whole(done.quantity_milli) or not _storable(done.data):
+        if (
+            not _is(done.kind, str)
+            or not _is(done.row, str)
+            or not done.kind
+            or not _whole(done.quantity_milli)
+            or not _storable(done.data)
+        ):
             raise self._violation("it stated an effect without a kind, or with a quantity or data that can't be stored", item=done.item_id)
         if (place := (done.item_id, done.kind, done.row)) in self.stated:
             raise self._violation(f"it stated the effect {done.kind} of one row twice", item=done.item_id)
