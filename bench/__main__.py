@@ -6,7 +6,7 @@ import click
 
 from bench import report
 
-TOPICS = ("payments", "sqlite")
+TOPICS = ("payments", "sqlite", "imports")
 QUICK_ROUNDS = 5
 
 
