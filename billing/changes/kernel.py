@@ -6,17 +6,17 @@ A plugin is named by its name, its tables and its items only. Each refusal names
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, Text
+from sqlalchemy import Table
 
+from billing.changes.fitting import fitting, storable, whole
 from billing.changes.kinds import Adjust, Change, ChangeRow, DoneFor, Insert, Key, Put, Tell
 from billing.changes.needs import Known
 from billing.errors import PluginViolation, Refused
-from billing.model import Effect, Upkeep, canonical_json, new_id
-from billing.model.types import DayType, FlagType, IdType, InstantType, JsonType, WholeType
+from billing.model import Effect, Upkeep, new_id
 from billing.model.writes import AdjustedRow, AdjustRows, ChangedRow, ChangeRows, InsertRows, PutRows, Write
 
 
@@ -126,7 +126,7 @@ class _Checked:
             case DoneFor():
                 self._effect(change)
             case Tell(topic, data):
-                if not _is(topic, str) or not _storable(data):
+                if not _is(topic, str) or not storable(data):
                     raise self._violation("it told an event that is none")
                 self.tells.append(change)
             case _:
@@ -139,7 +139,9 @@ class _Checked:
         return found  # type: ignore[no-any-return]
 
     def _columns(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-        fits = _fitting(table)
+        fits = fitting(table)
+        if not _is(row, Mapping):
+            raise self._violation(f"it gave {table.name} a {type(row).__name__} where columns and their values belong")
         if unknown := [name for name in row if name not in fits]:
             raise self._violation(f"it named {', '.join(map(str, unknown))}, which {table.name} does not have for it")
         if wrong := [name for name, value in row.items() if value is not None and not fits[name](value)]:
@@ -147,9 +149,10 @@ class _Checked:
         return dict(row)
 
     def _values(self, table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
-        if names := [name for name in values if name in _key_names(table)]:
+        given = self._columns(table, values)
+        if names := [name for name in given if name in _key_names(table)]:
             raise self._violation(f"it set {', '.join(names)} of {table.name}, by which the row is named")
-        return self._columns(table, values)
+        return given
 
     def _whole_row(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         given = self._columns(table, row)
@@ -168,7 +171,8 @@ class _Checked:
         named = {"id": key} if isinstance(key, str) else key
         if not _is(named, Mapping) or set(named) != set(names) or any(value is None for value in named.values()):
             raise self._violation(f"it named a row of {table.name} by {key!r}; its key is {', '.join(names)}")
-        return tuple(named[name] for name in names)
+        fit = self._columns(table, named)
+        return tuple(fit[name] for name in names)
 
     def _locked(self, table: Table, key: tuple[Any, ...]) -> Any:
         try:
@@ -181,7 +185,7 @@ class _Checked:
         key = self._key(table, named)
         self._locked(table, key)
         self._values(table, deltas)
-        if not deltas or not all(map(_whole, deltas.values())) or not (at_least is None or _whole(at_least)):
+        if not deltas or not all(map(whole, deltas.values())) or not (at_least is None or whole(at_least)):
             raise self._violation(f"it adjusted {table.name} by what is not a whole number")
         summed = self.deltas.setdefault((table, key), {})
         floors = self.floors.setdefault((table, key), {})
@@ -203,19 +207,12 @@ class _Checked:
 
     def _put(self, table: Table, named: Key, values: Mapping[str, Any]) -> None:
         key = self._key(table, named)
-        row = self._columns(table, dict(zip(_key_names(table), key, strict=True)))
-        self.puts[table][key] = row | self._values(table, values)
+        self.puts[table][key] = dict(zip(_key_names(table), key, strict=True)) | self._values(table, values)
 
     def _effect(self, done: DoneFor) -> None:
         if not _is(done.item_id, str) or done.item_id not in self.own_items:
             raise self._violation("it stated an effect for an item that is not its own here", item=done.item_id)
-        if (
-            not _is(done.kind, str)
-            or not _is(done.row, str)
-            or not done.kind
-            or not _whole(done.quantity_milli)
-            or not _storable(done.data)
-        ):
+        if not _is(done.kind, str) or not _is(done.row, str) or not done.kind or not whole(done.quantity_milli) or not storable(done.data):
             raise self._violation("it stated an effect without a kind, or with a quantity or data that can't be stored", item=done.item_id)
         if (place := (done.item_id, done.kind, done.row)) in self.stated:
             raise self._violation(f"it stated the effect {done.kind} of one row twice", item=done.item_id)
@@ -283,34 +280,6 @@ def _is(value: object, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _whole(value: object) -> bool:
-    return type(value) is int and abs(value) < 2**63
-
-
-def _storable(value: object) -> bool:
-    if type(value) is dict and all(type(key) is str and type(each) in _PLAIN for key, each in value.items()):
-        return True
-    try:
-        canonical_json(value)
-    except (TypeError, ValueError):
-        return False
-    return isinstance(value, (Mapping, list, tuple, str, int, bool))
-
-
-_PLAIN = frozenset({str, int, bool, type(None)})
-
-_FITTING: Mapping[type, Callable[[Any], bool]] = {
-    IdType: lambda value: isinstance(value, str),
-    Text: lambda value: isinstance(value, str) and "\0" not in value,
-    WholeType: _whole,
-    FlagType: lambda value: isinstance(value, bool),
-    InstantType: lambda value: isinstance(value, datetime) and value.tzinfo is not None,
-    DayType: lambda value: type(value) is date,
-    JsonType: _storable,
-}
-"""Which Python values a column takes. The database would refuse the rest too, but it can't name the plugin."""
-
-
 @cache
 def _defaults(table: Table) -> dict[str, Callable[[], Any] | None]:
     """Return what fills a column that a row leaves out; None where nothing may."""
@@ -321,11 +290,6 @@ def _defaults(table: Table) -> dict[str, Callable[[], Any] | None]:
         return (lambda: None) if column.nullable else None
 
     return {column.name: default(column) for column in table.columns if column.name != "clinic_id"}
-
-
-@cache
-def _fitting(table: Table) -> dict[str, Callable[[Any], bool]]:
-    return {column.name: _FITTING[type(column.type)] for column in table.columns if column.name != "clinic_id"}
 
 
 def _locked_rows(known: Known) -> dict[Table, dict[tuple[Any, ...], Any]]:

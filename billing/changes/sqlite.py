@@ -1,6 +1,6 @@
 """Carries writes out on SQLite: row by row on the driver, in the order of the foreign keys. There is no trip to save in the same process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,8 +12,10 @@ from billing.changes.order import in_order
 from billing.failpoints import failpoint
 from billing.model import AuditEntry, AuditHead, NumberCounter
 from billing.model.writes import (
+    AdjustedRow,
     AdjustRows,
     AuditRow,
+    ChangedRow,
     ChangeRows,
     DeleteRows,
     InsertRows,
@@ -51,60 +53,94 @@ def _carry_out_one(driver: Any, clinic_id: str, write: Write) -> None:
         case InsertRows(table, rows):
             _insert(driver, clinic_id, table, rows)
         case PutRows(table, rows):
-            _put(driver, clinic_id, table, rows)
+            text, encode = _inserting(table, tuple(rows[0]), over=True)
+            driver.executemany(text, [(clinic_id, *encode(row)) for row in rows])
         case AdjustRows(table, rows=adjusted):
-            for row in adjusted:
-                floors = {f"{name} + ? >= ?": (row.deltas[name], floor) for name, floor in row.at_least.items()}
-                moved = {name: f"{name} + ?" for name in row.deltas}
-                _update(driver, clinic_id, table, moved, list(row.deltas.values()), row.key, floors)
+            _adjust(driver, clinic_id, table, adjusted)
         case ChangeRows(table, rows=changed):
-            for each in changed:
-                expected = {f"{name} IS ?": (_value(table, name, value),) for name, value in each.expect.items()}
-                values = [_value(table, name, _number(driver, clinic_id, value)) for name, value in each.set.items()]
-                _update(driver, clinic_id, table, dict.fromkeys(each.set, "?"), values, each.key, expected)
+            _change(driver, clinic_id, table, changed)
         case DeleteRows(table, keys):
-            for key in keys:
-                where = " AND ".join(f"{name} = ?" for name in ("clinic_id", *key))
-                driver.execute(f"DELETE FROM {table.name} WHERE {where}", (clinic_id, *key.values()))
+            where = " AND ".join(f"{name} = ?" for name in ("clinic_id", *keys[0]))
+            driver.executemany(f"DELETE FROM {table.name} WHERE {where}", [(clinic_id, *(key[name] for name in keys[0])) for key in keys])
 
 
 def _insert(driver: Any, clinic_id: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    names = list(rows[0])
-    marks = ", ".join("?" for _ in range(len(names) + 1))
-    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks})"
-    driver.executemany(text, [(clinic_id, *(_value(table, name, _number(driver, clinic_id, row[name])) for name in names)) for row in rows])
+    text, encode = _inserting(table, tuple(rows[0]), over=False)
+    driver.executemany(text, [(clinic_id, *encode(row)) for row in _numbered(driver, clinic_id, rows)])
 
 
-def _put(driver: Any, clinic_id: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    names = list(rows[0])
-    key = [column.name for column in table.primary_key.columns]
-    marks = ", ".join("?" for _ in range(len(names) + 1))
-    over = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
-    action = f"DO UPDATE SET {over}" if over else "DO NOTHING"
-    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks}) ON CONFLICT ({', '.join(key)}) {action}"
-    driver.executemany(text, [(clinic_id, *(_value(table, name, row[name]) for name in names)) for row in rows])
+def _adjust(driver: Any, clinic_id: str, table: Table, rows: Sequence[AdjustedRow]) -> None:
+    key, deltas, floors = (tuple(part) for part in (rows[0].key, rows[0].deltas, rows[0].at_least))
+    text, encode_key = _adjusting(table, key, deltas, floors), _encoder(table, key)
+    for row in rows:
+        moved = [row.deltas[name] for name in deltas]
+        kept = [each for name in floors for each in (row.deltas[name], row.at_least[name])]
+        _change_one(driver, table, text, (*moved, clinic_id, *encode_key(row.key), *kept))
 
 
-def _update(
-    driver: Any,
-    clinic_id: str,
-    table: Table,
-    sets: Mapping[str, str],
-    values: Sequence[Any],
-    key: Mapping[str, Any],
-    conditions: Mapping[str, tuple[Any, ...]],
-) -> None:
-    assigned = ", ".join(f"{name} = {text}" for name, text in sets.items())
-    where = " AND ".join(["clinic_id = ?", *(f"{name} = ?" for name in key), *conditions])
-    extra = [value for group in conditions.values() for value in group]
-    key_values = [_value(table, name, value) for name, value in key.items()]
-    text = f"UPDATE {table.name} SET {assigned} WHERE {where}"
-    if driver.execute(text, (*values, clinic_id, *key_values, *extra)).rowcount != 1:
+def _change(driver: Any, clinic_id: str, table: Table, rows: Sequence[ChangedRow]) -> None:
+    key, expect, names = (tuple(part) for part in (rows[0].key, rows[0].expect, rows[0].set))
+    text = _changing(table, key, expect, names)
+    encode_key, encode_expect, encode_set = (_encoder(table, each) for each in (key, expect, names))
+    for row, (values,) in zip(rows, (_numbered(driver, clinic_id, [each.set]) for each in rows), strict=True):
+        _change_one(driver, table, text, (*encode_set(values), clinic_id, *encode_key(row.key), *encode_expect(row.expect)))
+
+
+def _change_one(driver: Any, table: Table, text: str, values: tuple[Any, ...]) -> None:
+    if driver.execute(text, values).rowcount != 1:
         raise RowChanged(f"a row of {table.name} is not as expected", table=table.name)
 
 
+Encode = Callable[[Mapping[str, Any]], list[Any]]
+"""Takes some columns out of a row, as the driver wants them."""
+
+
+@cache
+def _encoder(table: Table, names: tuple[str, ...]) -> Encode:
+    types = [table.columns[name].type.dialect_impl(_DIALECT) for name in names]
+    encoders = [(name, each.bind_processor(_DIALECT)) for name, each in zip(names, types, strict=True)]
+    return lambda row: [row[name] if encode is None else encode(row[name]) for name, encode in encoders]
+
+
+@cache
+def _inserting(table: Table, names: tuple[str, ...], *, over: bool) -> tuple[str, Encode]:
+    """Return the text that inserts a row of these columns, or writes it `over` the one with its key, and the encoder of its values."""
+    marks = ", ".join("?" for _ in range(len(names) + 1))
+    text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks})"
+    if over:
+        key = [column.name for column in table.primary_key.columns]
+        sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+        text += f" ON CONFLICT ({', '.join(key)}) " + (f"DO UPDATE SET {sets}" if sets else "DO NOTHING")
+    return text, _encoder(table, names)
+
+
+@cache
+def _adjusting(table: Table, key: tuple[str, ...], deltas: tuple[str, ...], floors: tuple[str, ...]) -> str:
+    sets = [f"{name} = {name} + ?" for name in deltas]
+    return _updating(table, sets, [*(f"{name} = ?" for name in key), *(f"{name} + ? >= ?" for name in floors)])
+
+
+@cache
+def _changing(table: Table, key: tuple[str, ...], expect: tuple[str, ...], names: tuple[str, ...]) -> str:
+    return _updating(table, [f"{name} = ?" for name in names], [*(f"{name} = ?" for name in key), *(f"{name} IS ?" for name in expect)])
+
+
+def _updating(table: Table, sets: Sequence[str], conditions: Sequence[str]) -> str:
+    return f"UPDATE {table.name} SET {', '.join(sets)} WHERE {' AND '.join(['clinic_id = ?', *conditions])}"
+
+
+def _numbered(driver: Any, clinic_id: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the rows with their numbers taken. Each document has a number of its own, so its row is written alone."""
+    if len(rows) > 1 or _NUMBERS.isdisjoint(map(type, rows[0].values())):
+        return rows
+    return [{name: _number(driver, clinic_id, value) for name, value in rows[0].items()}]
+
+
+_NUMBERS = frozenset({NumberValue, NumberText})
+
+
 def _number(driver: Any, clinic_id: str, value: Any) -> Any:
-    if not isinstance(value, (NumberValue, NumberText)):
+    if type(value) not in _NUMBERS:
         return value
     number = value.number
     if number.value is None:
@@ -132,14 +168,5 @@ def _append(driver: Any, clinic_id: str, audit: Sequence[AuditRow]) -> None:
         position += 1
         rows.append(entry_row(entry) | {"position": position, "number_value": number, "previous_hash": previous, "hash": latest})
     _insert(driver, clinic_id, _ENTRY, rows)
-    _update(driver, clinic_id, _HEAD, dict.fromkeys(("position", "hash", "previous_hash"), "?"), [position, latest, head[1]], {}, {})
-
-
-@cache
-def _encoders(table: Table) -> dict[str, Any]:
-    return {column.name: column.type.dialect_impl(_DIALECT).bind_processor(_DIALECT) for column in table.columns}
-
-
-def _value(table: Table, name: str, value: Any) -> Any:
-    encoder = _encoders(table)[name]
-    return value if encoder is None else encoder(value)
+    moved = {"position": position, "hash": latest, "previous_hash": head[1]}
+    _change(driver, clinic_id, _HEAD, [ChangedRow({}, {}, moved)])

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from sqlalchemy import BigInteger, Boolean, Date, DateTime, Dialect, Integer, Text, cast
 from sqlalchemy.dialects.postgresql import UUID
@@ -12,6 +13,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from uuid_utils import uuid7
 
 from billing.errors import NotFound
+
+T = TypeVar("T")
 
 
 def new_id() -> str:
@@ -36,6 +39,12 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def _checked_id(value: str | None) -> str | None:
+    if value is not None and _ID.fullmatch(value) is None:
+        raise MalformedId(f"There is nothing with the id {value[:60]!r} in this clinic.", id=value)
+    return value
+
+
 class _TextUuid(UUID[str]):
     """A `uuid` of PostgreSQL that travels as text both ways: the drivers' connections hand it out so, and no object is made of it."""
 
@@ -51,7 +60,23 @@ class _TextUuid(UUID[str]):
         """Take the text as it comes."""
 
 
-class IdType(TypeDecorator[str]):
+class _PlainType(TypeDecorator[T]):
+    """A type of which one function makes what the driver gets. The inner type adds nothing, so no wrapper stands around each value."""
+
+    def encoder(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Return what makes the driver's value of ours (null stays null)."""
+        raise NotImplementedError
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Return the encoder."""
+        return self.encoder(dialect)
+
+    def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
+        """Encode a value that becomes part of a statement's text."""
+        return self.encoder(dialect)(value)
+
+
+class IdType(_PlainType[str]):
     """An id as canonical lower-case text in Python: `uuid` on PostgreSQL, TEXT on SQLite."""
 
     impl = Text
@@ -61,12 +86,10 @@ class IdType(TypeDecorator[str]):
         """Choose the column type of the dialect."""
         return _TextUuid() if dialect.name == "postgresql" else dialect.type_descriptor(Text())
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+    def encoder(self, dialect: Dialect) -> Callable[[str | None], str | None]:
         """Refuse what can't be an id in the words for one that does not exist: PostgreSQL would call it a syntax error."""
         del dialect
-        if value is not None and not is_id(value):
-            raise MalformedId(f"There is nothing with the id {value[:60]!r} in this clinic.", id=value)
-        return value
+        return _checked_id
 
 
 class WholeType(TypeDecorator[int]):
@@ -100,7 +123,20 @@ class FlagType(TypeDecorator[bool]):
         return None if value is None else bool(value)
 
 
-class InstantType(TypeDecorator[datetime]):
+def _instant(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is UTC:
+        return value
+    if value.tzinfo is None:
+        raise ValueError("an instant must be aware: give it a time zone")
+    return value.astimezone(UTC)
+
+
+def _instant_text(value: datetime | None) -> str | None:
+    at = _instant(value)
+    return None if at is None else at.isoformat(timespec="microseconds")
+
+
+class InstantType(_PlainType[datetime]):
     """An aware instant in UTC with microseconds; fixed-width text in SQLite, so that it sorts."""
 
     impl = DateTime(timezone=True)
@@ -110,14 +146,9 @@ class InstantType(TypeDecorator[datetime]):
         """Choose the column type of the dialect."""
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def encoder(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
         """Refuse naive instants; send text to SQLite."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant must be aware: give it a time zone")
-        at = value.astimezone(UTC)
-        return at.isoformat(timespec="microseconds") if dialect.name == "sqlite" else at
+        return _instant_text if dialect.name == "sqlite" else _instant
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Return an aware datetime in UTC."""
@@ -147,16 +178,16 @@ class DayType(TypeDecorator[date]):
         return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-class JsonType(TypeDecorator[Any]):
+class JsonType(_PlainType[Any]):
     """A JSON value as canonical text (sorted keys), the same bytes on both databases."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+    def encoder(self, dialect: Dialect) -> Callable[[Any], str | None]:
         """Write canonical JSON."""
         del dialect
-        return None if value is None else canonical_json(value)
+        return _json_text
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Read JSON."""
@@ -167,6 +198,10 @@ class JsonType(TypeDecorator[Any]):
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, ASCII only. Dates and instants become ISO text."""
     return _CANONICAL.encode(value)
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else canonical_json(value)
 
 
 def _iso(value: Any) -> str:

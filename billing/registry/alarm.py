@@ -12,9 +12,9 @@ class HookTimeout(BaseException):
 
 
 @contextmanager
-def alarm(seconds: float | None) -> Iterator[None]:
-    """Raise `HookTimeout` in the block after `seconds`; do nothing for None, in other threads than the main one, and where no such signal exists."""
-    if seconds is None or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+def alarm(seconds: float) -> Iterator[None]:
+    """Raise `HookTimeout` in the block after `seconds`; do nothing in other threads than the main one, and where no such signal exists."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 

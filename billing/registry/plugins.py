@@ -23,11 +23,12 @@ class Plugin:
     module: Any = None
     declaration: Declaration = field(default_factory=Declaration)
     error: str | None = None
+    tables: frozenset[Any] = field(init=False)
+    """The plugin's own tables."""
 
-    @property
-    def tables(self) -> frozenset[Any]:
-        """The plugin's own tables."""
-        return frozenset(table.__table__ for table in self.declaration.tables)
+    def __post_init__(self) -> None:
+        """Note the tables: they are asked for in every action."""
+        object.__setattr__(self, "tables", frozenset(table.__table__ for table in self.declaration.tables))
 
     @property
     def hooks(self) -> tuple[str, ...]:

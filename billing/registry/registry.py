@@ -6,6 +6,7 @@ A broken plugin is quarantined and named; the rest works.
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -72,6 +73,11 @@ class Registry:
         self.plugins: tuple[Plugin, ...] = tuple(checked)
         self._by_name = {plugin.name: plugin for plugin in self.plugins}
         self._by_department = {each.code: plugin for plugin in self.healthy for each in plugin.declaration.departments}
+        self._needs: dict[tuple[str, str], tuple[Need, ...]] = {}
+        for plugin in self.plugins:
+            for need in plugin.declaration.needs:
+                place = plugin.name, need.of
+                self._needs[place] = (*self._needs.get(place, ()), need)
         self._settings: dict[str, tuple[ClinicFacts, PluginModel | None]] = {}
         """Settings as read the last time, with the facts that they were read from: units of one clinic share those."""
         self._calls = {(impl.plugin_name, hook): impl for hook in HOOKS for impl in getattr(self._manager.hook, hook).get_hookimpls()}
@@ -140,7 +146,7 @@ class Registry:
 
     def needs(self, plugin: Plugin, of: str) -> tuple[Need, ...]:
         """Return the plugin's needs of one source."""
-        return tuple(need for need in plugin.declaration.needs if need.of == of)
+        return self._needs.get((plugin.name, of), ())
 
     def listens(self, plugin: Plugin, hook: str) -> bool:
         """Say whether the plugin implements the hook."""
@@ -207,7 +213,7 @@ class Registry:
         failpoint("hook.before", plugin.name, hook)
         started = time.perf_counter()
         try:
-            with alarm(self._alarm):
+            with nullcontext() if self._alarm is None else alarm(self._alarm):
                 answer = implementation.function(*[arguments[name] for name in implementation.argnames])
                 if draw and answer is not None:
                     answer = tuple(islice(answer, MOST_CHANGES + 1))

@@ -14,7 +14,7 @@ def content(*, clinic_id: str, at: datetime, actor_id: str, action: str, subject
     """Return the bytes of an entry that are hashed: canonical JSON, ASCII, the instant with microseconds in UTC."""
     parts = [clinic_id, at.astimezone(UTC).isoformat(timespec="microseconds"), actor_id, action, subject, subject_id, data]
     # Days and instants among the data are hashed as the text that they are stored as.
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_text).encode("ascii")
+    return _JSON.encode(parts).encode("ascii")
 
 
 def link(previous_hash: str, entry: bytes, number_value: int | None) -> str:
@@ -27,3 +27,6 @@ def _text(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no place in an audit entry")
+
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_text)

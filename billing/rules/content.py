@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 INVOICE_FIELDS = (
@@ -18,9 +19,14 @@ ITEM_FIELDS = (
 def invoice_content_hash(invoice: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> str:
     """Return the SHA-256 (hex) of what the invoice says: `INVOICE_FIELDS`, and `ITEM_FIELDS` of its items by position. Dates as dates."""
     rows = sorted(items, key=lambda item: item["position"])
-    parts = [[_plain(invoice[name]) for name in INVOICE_FIELDS], [[_plain(item[name]) for name in ITEM_FIELDS] for item in rows]]
-    return hashlib.sha256(json.dumps(parts, separators=(",", ":"), ensure_ascii=True).encode("ascii")).hexdigest()
+    parts = [[invoice[name] for name in INVOICE_FIELDS], [[item[name] for name in ITEM_FIELDS] for item in rows]]
+    return hashlib.sha256(_JSON.encode(parts).encode("ascii")).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
+def _text(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in an issued invoice")
+
+
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, default=_text)

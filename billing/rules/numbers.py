@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 
 from billing.errors import Invalid
 
@@ -46,6 +47,7 @@ class NumberFormat:
         return f"{self.prefix}{number}{self.suffix}"
 
 
+@lru_cache(maxsize=1000)
 def parse_format(text: str, reset: Reset) -> NumberFormat:
     """Read the format that `text` describes, for a series with that reset.
 

@@ -22,7 +22,10 @@ def check_text(text: str, what: str, *, longest: int = 200, empty: bool = False)
         raise BadText(f"{what} is empty: give it a text.", what=what)
     if len(shown) > longest:
         raise BadText(f"{what} has {len(shown)} characters; {longest} are allowed.", what=what)
-    if bad := next((each for each in shown if unicodedata.category(each) in {"Cc", "Cs"} and each != "\n"), None):
+    # Most texts are printable as a whole; the others may hold line ends, or signs that only look as if they could not be printed.
+    if not shown.isprintable() and (
+        bad := next((each for each in shown if unicodedata.category(each) in {"Cc", "Cs"} and each != "\n"), None)
+    ):
         raise BadText(f"{what} has a character that can't be printed (U+{ord(bad):04X}): leave it out.", what=what)
     return shown
 

@@ -1,7 +1,7 @@
 """Invoices: preview, create, and edit while a draft. A number is taken by the write itself, so a failure uses none."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -111,7 +111,8 @@ def create_invoice(
     Raises what `quote` raises, `TotalDiffers`, `SourceAlreadyBilled`, `KeyReused`, and what a plugin refuses with.
     """
     tx.require("invoices.create")
-    asked = Key(key, "invoice.create", _request(patient_id, items, adjustments, consultation_id, provider_id, note, source, series))
+    request = _request(patient_id, items, adjustments, consultation_id, provider_id, note, source, series) if key is not None else {}
+    asked = Key(key, "invoice.create", request)
     wanted = Wanted(patient_id, items, adjustments, consultation_id, provider_id, hold=True)
     claims = asked.claim(tx)
     rows = tx.trip(*claims, *price_calls(wanted))
@@ -132,9 +133,7 @@ def create_invoice(
     made = _made(row, quotation, number)
     tx.audit("invoice.created", "invoice", invoice_id, number=number, total_minor=made.total_minor, items=len(quotation.items))
     tx.emit("invoice.created", invoice_id, total_minor=made.total_minor, patient_id=patient_id)
-    answer = asdict(made)
-    del answer["numbered"]
-    asked.keep(tx, answer)
+    asked.keep(tx, {each.name: getattr(made, each.name) for each in fields(made) if each.name != "numbered"})
     return made
 
 

@@ -142,7 +142,10 @@ class Transaction:
         self._writes.extend(writes)
 
     def audit(self, action: str, subject: str, subject_id: str, *, number: Number | None = None, **data: Any) -> None:
-        """Add an entry to the clinic's audit chain. `data` holds ids, codes and amounts, never a patient's name."""
+        """Add an entry to the clinic's audit chain. `data` holds ids, codes and amounts, never a patient's name.
+
+        It is chained when the unit ends: everybody in the clinic waits for the end of the chain, so nobody takes it before all else is done.
+        """
         self._audit.append(
             AuditRow(at=self.at, actor_id=self.actor.id, action=action, subject=subject, subject_id=subject_id, data=data, number=number)
         )
@@ -162,18 +165,17 @@ class Transaction:
             self._opened_session.flush()
 
     def end(self, closing: Sequence[Call]) -> None:
-        """Send the rest, with the calls that close the transaction behind it. The boundary's alone."""
-        self._send(closing)
+        """Send the rest and the audit entries, with the calls that close the transaction behind them. The boundary's alone."""
+        self._send(closing, self._audit)
 
-    def _send(self, calls: Sequence[Call]) -> list[list[Row]]:
+    def _send(self, calls: Sequence[Call], audit: Sequence[AuditRow] = ()) -> list[list[Row]]:
         # The ORM's rows go first: the collected ones may refer to them.
         self.flush_session()
-        writes, audit = self._take()
-        return self._carry_out(writes, audit, calls)
+        return self._carry_out(self._take(), audit, calls)
 
-    def _take(self) -> tuple[list[Write], list[AuditRow]]:
-        writes, audit = self._writes, self._audit
+    def _take(self) -> list[Write]:
+        writes = self._writes
         if self._events:
             writes.append(InsertRows(Event.__table__, self._events))  # type: ignore[arg-type]
-        self._writes, self._audit, self._events = [], [], []
-        return writes, audit
+        self._writes, self._events = [], []
+        return writes

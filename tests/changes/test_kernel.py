@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from billing.changes import kernel
-from billing.changes.kinds import Adjust, DoneFor, Insert, Tell, adjust, change, effect, insert, put, tell
+from billing.changes.fitting import fitting
+from billing.changes.kinds import Adjust, ChangeRow, DoneFor, Insert, Tell, adjust, change, effect, insert, put, tell
 from billing.errors import PluginViolation
 from billing.model import Client, ClinicPlugin, Effect, Invoice, NumberCounter
 from billing.model.writes import AdjustRows, ChangeRows, InsertRows, PutRows
@@ -257,6 +258,22 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
         [put(ShelfTally, {"service_id": 7}, latest_item_id="i")],
         "it gave shelf_tally.service_id a value of type int that does not fit",
     ),
+    "set in a key": (
+        [put(ShelfTally, {"service_id": set()}, latest_item_id="i")],
+        "it gave shelf_tally.service_id a value of type set that does not fit",
+    ),
+    "set for a locked row": (
+        [adjust(ShelfLot, {"id": set()}, on_hand_milli=1)],
+        "it gave shelf_lot.id a value of type set that does not fit",
+    ),
+    "list for columns": (
+        [ChangeRow(ShelfLot, "a", [], {"note": "x"})],  # type: ignore[arg-type]
+        "it gave shelf_lot a list where columns and their values belong",
+    ),
+    "text for columns": (
+        [Insert(ShelfMove, "x")],  # type: ignore[arg-type]
+        "it gave shelf_move a str where columns and their values belong",
+    ),
     "key put anew": (
         [put(ShelfTally, {"service_id": "s"}, service_id="t", latest_item_id="i")],
         "it set service_id of shelf_tally, by which the row is named",
@@ -274,7 +291,7 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
         "it changed row s, p of number_counter, which no need of its own has locked in this clinic",
     ),
     "key changed": ([change(ShelfLot, "a", expect={}, id="b")], "it set id of shelf_lot, by which the row is named"),
-    "key adjusted": ([adjust(ShelfLot, "a", id=1)], "it set id of shelf_lot, by which the row is named"),
+    "key adjusted": ([adjust(ShelfLot, "a", id="b")], "it set id of shelf_lot, by which the row is named"),  # type: ignore[arg-type]
     "number for a key": ([Adjust(ShelfLot, 7, {"on_hand_milli": 1})], "it named a row of shelf_lot by 7; its key is id"),  # type: ignore[arg-type]
     "unlocked": (
         [adjust(ShelfLot, "d", on_hand_milli=-1)],
@@ -397,5 +414,5 @@ def test_values_fit_columns_of_every_type() -> None:
 
     for name, (good, bad) in fits.items():
         column = Invoice.__table__.columns[name]
-        assert kernel._fitting(column.table)[name](good)  # noqa: SLF001 - one check for every type of column
-        assert not kernel._fitting(column.table)[name](bad)  # noqa: SLF001
+        assert fitting(column.table)[name](good)  # one check for every type of column
+        assert not fitting(column.table)[name](bad)

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from billing.model import AuditEntry, NumberCounter
 from billing.plugin import BilledItem, Declaration, Department, InvoiceFacts, Known, Need, billing, hookimpl
-from billing.services import audit
+from billing.services import audit, invoices
 from billing.services.numbering import next_number
+from billing.services.quotation import NewItem
 from billing.testing.shelf import TABLES, Shelf, ShelfLot
 from billing.testing.world import World
 from billing.transaction import Transaction
@@ -51,14 +52,16 @@ def test_department_that_reads_does_not_make_the_invoice_take_two_numbers(world:
 
 
 def test_number_written_in_two_goes_of_one_unit_is_one_number(world: World) -> None:
+    patient_id = world.patient()
+    world.lot(world.service("AMX", department="shelf"), "5")
+
     def unit(tx: Transaction) -> str:
-        number = next_number(tx, kind="receipt")
-        tx.audit("first", "test", "1", number=number)
+        made = invoices.create_invoice(tx, patient_id=patient_id, items=[NewItem("AMX")])
         tx.flush()
-        tx.audit("second", "test", "1", number=number)
-        tx.flush()
-        tx.audit("third", "test", "1", number=number)
-        return number.text
+        shown = str(made.number)
+        for action in ("first", "second", "third"):
+            tx.audit(action, "test", "1", number=made.numbered)  # type: ignore[arg-type]
+        return shown
 
     shown = world.run(unit)
 

@@ -1,13 +1,17 @@
 """What a payment and an invoice cost in statements and round trips: constant, whatever the items."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
+from billing.facts import Claim, Records
 from billing.plugin import Declaration, Department, hookimpl
 from billing.services import invoice_steps
+from billing.services.imports.run import import_export
+from billing.services.imports.synthea import Export, ExportPatient, ExportVisit, Place
 from billing.testing.shelf import Desk, Shelf
 from billing.testing.world import World
 from billing.trips import SQLiteTrips
@@ -63,6 +67,10 @@ def world(postgresql_url: str, counted: Counted) -> Iterator[World]:
 
 FIXED = 9
 """BEGIN, the clinic's name, what is kept of it, the key, the lock, the items; the write, COMMIT; and the one need of the shelf."""
+
+
+IN_CASH, WITH_A_PAYER = (4, 15), (5, 19)
+"""An imported visit, paid at once and by two payments: the key, what prices depend on, each payment's reads, the end."""
 
 
 def test_payment_is_two_trips_whatever_its_items(world: World, counted: Counted) -> None:
@@ -133,6 +141,48 @@ def test_plugin_without_needs_adds_no_statement(postgresql_url: str, counted: Co
     assert with_many == counted.both
     world.dispose()
     alone.dispose()
+
+
+class Visits(Desk):
+    """Bills a visit as so many items as its code says."""
+
+    @hookimpl
+    def declare(self) -> Declaration:
+        return Declaration(departments=super().declare().departments, record_kinds=("visit",))
+
+    @hookimpl
+    def import_records(self, records: Records) -> Iterator[Claim]:
+        for record in records.rows:
+            for _ in range(int(record.row["CODE"])):
+                yield Claim(record, "desk", "VIS", "A visit", 10_0000_00)
+
+
+def export_of(*visits: tuple[int, str]) -> Export:
+    """Return an export of one patient's visits: how many items, and what the payer covers."""
+    place, at = Place("encounters.csv", 1), datetime(2020, 3, 4, 10, tzinfo=UTC)
+    patient = ExportPatient("p1", "Ada Byron", "female", date(1980, 5, 6), "", place)
+    cells = {"PAYER": "Good Health", "ENCOUNTERCLASS": "wellness", "LINE_TOTAL": ""}
+    made = [
+        ExportVisit(f"v{number}", "p1", "a provider", at, at, {**cells, "CODE": str(items), "PAYER_COVERAGE": covered}, place)
+        for number, (items, covered) in enumerate(visits)
+    ]
+    return Export(tuple(made), {"p1": patient}, {}, {}, {}, {})
+
+
+def test_imported_visit_costs_the_same_whatever_its_items(postgresql_url: str, counted: Counted) -> None:
+    world = World(postgresql_url, plugins={"desk": Visits()})
+    costs = []
+
+    def done(_: int) -> None:
+        costs.append(counted.both)
+        counted.reset()
+
+    export = export_of((1, "0"), (1, "0"), (5, "0"), (100, "0"), (1, "1.00"), (100, "1.00"))
+    import_export(world.database, export=export, clinic=world.clinic, actor=world.actor, done=done)
+
+    assert costs[1:4] == [IN_CASH] * 3  # the first one finds the price list empty
+    assert costs[4:] == [WITH_A_PAYER] * 2
+    world.dispose()
 
 
 def test_payment_reads_and_writes_by_key_only(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from billing.errors import BillingError, PluginViolation
+from billing.errors import BillingError, PluginViolation, Refused
 from billing.facts import Claim, ImportedItem, ImportFacts, Records
 from billing.model import AuditEntry, Client, Consultation, Effect, Invoice, InvoiceItem, Membership, Patient, Service, ServicePrice, Staff
 from billing.model.payment import Payment
 from billing.model.payment import Tender as TenderRow
 from billing.plugin import Change, Declaration, Department, effect, hookimpl, insert, parse_quantity, parse_unit_price
-from billing.services import doctor, invoice_steps, staff
+from billing.rules.settlement import Scope
+from billing.rules.tenders import Tender
+from billing.services import doctor, invoice_steps, payments, staff
 from billing.services.imports import people
 from billing.services.imports.claiming import ClaimedTwice
 from billing.services.imports.people import ENTRY, ImporterUnfit
@@ -654,7 +656,7 @@ def test_rerun_goes_on_wherever_the_first_run_was_stopped(world: World, files: F
 
     made = [summary(world, clinic=f"clinic-{each}") for each in range(stops + 1)]
 
-    assert stops == 10  # importers, patients, providers, and two or three units for each visit
+    assert stops == 6  # importers, patients, providers, and one unit for each visit
     assert made[0].invoices_paid == 3
     assert made == made[:1] * (stops + 1)
     assert all(world.read(doctor.examine, clinic=f"clinic-{each}").healthy for each in range(stops + 1))
@@ -714,9 +716,57 @@ def test_visit_that_says_something_else_now_is_not_imported_again(quick_world: W
         carry_out(quick_world, files.procedure("v1").read())
 
 
+def only_bill(world: World, export: Export) -> None:
+    """Leave visits billed and unpaid, as an import in three units could leave them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("billing.services.imports.run._Work._pay", lambda *_: None)
+        carry_out(world, export)
+
+
+def test_visit_that_is_billed_already_is_paid(world: World, files: Files) -> None:
+    export = paid_export(files)
+    only_bill(world, export)
+
+    carry_out(world, export)
+
+    assert (summary(world).invoices_paid, summary(world).payments) == (3, 4)
+
+
+def test_visit_that_is_paid_on_account_already_gets_the_rest_in_cash(world: World, files: Files) -> None:
+    export = files.visit("v1", PAYER_COVERAGE="20.00").read()
+    only_bill(world, export)
+    invoice_id = world.read(lambda tx: tx.session.scalars(select(Invoice.id)).one())
+    covering = [Tender("transfer", 20_00, "Good Health")]
+    world.run(lambda tx: payments.take_payment(tx, invoice_id=invoice_id, scope=Scope.on_account(), tenders=covering))
+
+    carry_out(world, export)
+
+    paid = world.read(lambda tx: tx.session.scalars(select(Payment.applied_minor).order_by(Payment.id)).all())
+    assert paid == [20_00, 30_00]
+
+
+def test_visit_whose_rest_can_not_be_paid_leaves_nothing(world: World, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = files.visit("v1", PAYER_COVERAGE="20.00").read()
+    only_account: list[Scope] = []
+
+    def refusing(tx: Transaction, *, scope: Scope, **asked: Any) -> payments.PaymentTaken:
+        if scope == Scope.all():
+            raise Refused("The drawer is locked.")
+        only_account.append(scope)
+        return payments.take_payment(tx, scope=scope, **asked)
+
+    monkeypatch.setattr("billing.services.imports.run.take_payment", refusing)
+
+    with pytest.raises(Refused, match=r"^encounters\.csv, line 2: The drawer is locked"):
+        carry_out(world, export)
+
+    assert len(only_account) == 1
+    assert count(world, Consultation, Invoice, Payment) == [0, 0, 0]
+
+
 def test_invoice_that_people_have_cancelled_stays_cancelled(quick_world: World, files: Files) -> None:
     export = files.visit("v1").read()
-    import_export_until(quick_world, export, units=4)
+    only_bill(quick_world, export)
     invoice_id = quick_world.read(lambda tx: tx.session.scalars(select(Invoice.id)).one())
     quick_world.run(lambda tx: invoice_steps.cancel_invoice(tx, invoice_id=invoice_id, reason="a test"))
 

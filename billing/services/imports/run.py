@@ -1,7 +1,7 @@
 """The import of a whole export: checked first, then visit by visit in short units. Knows neither files nor what a record is.
 
-A visit is up to three units, each under a key of its own: the invoice, the payment on account, the rest in cash. So it can be stopped at any
-moment and run again. All are dated when the visit began: numbers of invoices and receipts rise with their dates, also past long stays.
+A visit is one unit: the invoice, the payment on account, the rest in cash, each under a key of its own. So it can be stopped at any moment and
+run again. All are dated when the visit began: numbers of invoices and receipts rise with their dates, also past long stays.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ from billing.services.imports.claiming import Claimed, claim_records, find_culpr
 from billing.services.imports.people import ENTRY, Importers, prepare_importers, prepare_patients, prepare_providers
 from billing.services.imports.synthea import BadExport, Export, ExportVisit, located
 from billing.services.imports.visits import KnownService, VisitBilled, VisitToBill, bill_visit
-from billing.services.payments import PaymentTaken, take_payment
+from billing.services.payments import take_payment
 from billing.transaction import ClinicFacts, Transaction
 from billing.trips import Query, Row
 
@@ -180,36 +180,21 @@ class _Work:
         return {row.source: row for row in sorted(rows, key=lambda row: row.status != "cancelled")}
 
     def carry_out(self, visit: ExportVisit, state: Row | None) -> None:
-        """Do what is missing of a visit. An invoice that people have cancelled since stays cancelled."""
+        """Do what is missing of a visit, in one unit. An invoice that people have cancelled since stays cancelled."""
         if state is None:
-            billed = self._bill(visit)
-            if billed is None:
-                return
-            invoice_id, total_minor, paid_minor = billed.invoice_id, billed.total_minor, 0
-        else:
-            invoice_id, total_minor, paid_minor = state.id, state.total_minor, state.amount_paid_minor
-            if state.status == "cancelled":
-                return
-            if total_minor != self.totals[visit.source]:
-                raise self._changed(visit, total_minor)
-            if state.status == "paid":
-                return
-        due_minor = total_minor - paid_minor
-        on_account_minor = min(_amount(visit, "PAYER_COVERAGE", self.facts.currency) or 0, due_minor)
-        if on_account_minor and not paid_minor:
-            payer = self.export.payers.get(visit.row["PAYER"]) or visit.row["PAYER"]
-            covering = [Tender("transfer", on_account_minor, payer or None)]
-            taken = self._pay(visit, invoice_id, "on-account", Scope.on_account(), covering)
-            if taken.status == "paid":
-                return
-            due_minor = taken.amount_due_minor
-        cash = [Tender("cash", round_cash(due_minor, self.facts.currency))] if due_minor else []
-        self._pay(visit, invoice_id, "cash", Scope.all(), cash)
+            self._bill_and_pay(visit)
+            return
+        if state.status == "cancelled":
+            return
+        if state.total_minor != self.totals[visit.source]:
+            raise self._changed(visit, state.total_minor)
+        if state.status != "paid":
+            self._run(lambda tx: self._pay(tx, visit, state.id, state.total_minor, state.amount_paid_minor), at=visit.started_at)
 
-    def _bill(self, visit: ExportVisit) -> VisitBilled | None:
+    def _bill_and_pay(self, visit: ExportVisit) -> None:
         claimed = _claim(self.plugins, self.facts, self.export, visit, self.importers)
         if not claimed.claims:
-            return None  # counted as skipped, record by record
+            return  # counted as skipped, record by record
         to_bill = VisitToBill(
             source=visit.source,
             patient_id=self.patients[visit.patient],
@@ -219,14 +204,27 @@ class _Work:
             claims=claimed.claims,
             expected_total_minor=claimed.total_minor,
         )
-        key = _key(visit, "invoice")
-        billed = self._run(lambda tx: bill_visit(tx, visit=to_bill, services=self.services, key=key), at=visit.started_at)
-        self.services.update(billed.services)
-        return billed
 
-    def _pay(self, visit: ExportVisit, invoice_id: str, step: str, scope: Scope, tenders: Sequence[Tender]) -> PaymentTaken:
-        key = _key(visit, step)
-        return self._run(lambda tx: take_payment(tx, invoice_id=invoice_id, scope=scope, tenders=tenders, key=key), at=visit.started_at)
+        def unit(tx: Transaction) -> VisitBilled:
+            billed = bill_visit(tx, visit=to_bill, services=self.services, key=_key(visit, "invoice"))
+            self._pay(tx, visit, billed.invoice_id, billed.total_minor, 0)
+            return billed
+
+        self.services.update(self._run(unit, at=visit.started_at).services)
+
+    def _pay(self, tx: Transaction, visit: ExportVisit, invoice_id: str, total_minor: int, paid_minor: int) -> None:
+        due_minor = total_minor - paid_minor
+        on_account_minor = min(_amount(visit, "PAYER_COVERAGE", self.facts.currency) or 0, due_minor)
+        if on_account_minor and not paid_minor:
+            payer = self.export.payers.get(visit.row["PAYER"]) or visit.row["PAYER"]
+            covering = [Tender("transfer", on_account_minor, payer or None)]
+            key = _key(visit, "on-account")
+            taken = take_payment(tx, invoice_id=invoice_id, scope=Scope.on_account(), tenders=covering, key=key)
+            if taken.status == "paid":
+                return
+            due_minor = taken.amount_due_minor
+        cash = [Tender("cash", round_cash(due_minor, self.facts.currency))] if due_minor else []
+        take_payment(tx, invoice_id=invoice_id, scope=Scope.all(), tenders=cash, key=_key(visit, "cash"))
 
     def _run(self, unit: Callable[[Transaction], T], **when: Any) -> T:
         return self.database.run(unit, actor=ENTRY, clinic=self.clinic, **when)

@@ -1,7 +1,7 @@
 """The consultation department as the core calls it: prices of visits, shares and follow-ups of what is paid. It holds no connection."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 
 import click
 
@@ -219,5 +219,5 @@ def _share(item: BilledItem, action: PaymentFacts | RefundFacts, amount_minor: i
 
 
 def _put(window: Window) -> Change:
-    columns = asdict(window)
+    columns = {each.name: getattr(window, each.name) for each in fields(window)}
     return put(FollowUp, {name: columns.pop(name) for name in ("patient_id", "provider_id")}, **columns)
