@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import Table, Text
 
@@ -14,15 +14,35 @@ from billing.model.types import DayType, FlagType, IdType, InstantType, JsonType
 @cache
 def fitting(table: Table) -> dict[str, Callable[[Any], bool]]:
     """Return for each column of a clinic's table whether a value fits it; the clinic's own column is left out, no plugin sets it."""
-    return {column.name: _FITTING[type(column.type)] for column in table.columns if column.name != "clinic_id"}
+
+    def fits(column: Any) -> Callable[[Any], bool]:
+        of_type = _FITTING[type(column.type)]
+        return (lambda value: value is None or of_type(value)) if column.nullable else of_type
+
+    return {column.name: fits(column) for column in table.columns if column.name != "clinic_id"}
 
 
-def whole(value: object) -> bool:
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a text that both databases can hold: no null character, no half of a surrogate pair."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a text that an index can hold, wherever it is kept: at most 200 characters."""
+    return is_text(value) and len(value) <= 200
+
+
+def is_whole(value: object) -> bool:
     """Tell whether a value is a whole number that a column can hold; a bool is none."""
     return type(value) is int and abs(value) < 2**63
 
 
-def storable(value: object) -> bool:
+def is_storable(value: object) -> bool:
     """Tell whether a value can be written as JSON and read back as it was."""
     if type(value) is dict and all(type(key) is str and type(each) in _PLAIN for key, each in value.items()):
         return True
@@ -36,11 +56,11 @@ def storable(value: object) -> bool:
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 _FITTING: Mapping[type, Callable[[Any], bool]] = {
-    IdType: lambda value: isinstance(value, str),
-    Text: lambda value: isinstance(value, str) and "\0" not in value,
-    WholeType: whole,
+    IdType: is_text,
+    Text: is_text,
+    WholeType: is_whole,
     FlagType: lambda value: isinstance(value, bool),
     InstantType: lambda value: isinstance(value, datetime) and value.tzinfo is not None,
     DayType: lambda value: type(value) is date,
-    JsonType: storable,
+    JsonType: is_storable,
 }

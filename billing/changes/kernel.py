@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from billing.changes.fitting import fitting, storable, whole
+from billing.changes.fitting import fitting, is_name, is_storable, is_whole
 from billing.changes.kinds import Adjust, Change, ChangeRow, DoneFor, Insert, Key, Put, Tell
 from billing.changes.needs import Known
 from billing.errors import PluginViolation, Refused
@@ -126,7 +126,7 @@ class _Checked:
             case DoneFor():
                 self._effect(change)
             case Tell(topic, data):
-                if not _is(topic, str) or not storable(data):
+                if not is_name(topic) or not topic or not is_storable(data):
                     raise self._violation("it told an event that is none")
                 self.tells.append(change)
             case _:
@@ -144,7 +144,7 @@ class _Checked:
             raise self._violation(f"it gave {table.name} a {type(row).__name__} where columns and their values belong")
         if unknown := [name for name in row if name not in fits]:
             raise self._violation(f"it named {', '.join(map(str, unknown))}, which {table.name} does not have for it")
-        if wrong := [name for name, value in row.items() if value is not None and not fits[name](value)]:
+        if wrong := [name for name, value in row.items() if not fits[name](value)]:
             raise self._violation(f"it gave {table.name}.{wrong[0]} a value of type {type(row[wrong[0]]).__name__} that does not fit")
         return dict(row)
 
@@ -185,7 +185,7 @@ class _Checked:
         key = self._key(table, named)
         self._locked(table, key)
         self._values(table, deltas)
-        if not deltas or not all(map(whole, deltas.values())) or not (at_least is None or whole(at_least)):
+        if not deltas or not all(map(is_whole, deltas.values())) or not (at_least is None or is_whole(at_least)):
             raise self._violation(f"it adjusted {table.name} by what is not a whole number")
         summed = self.deltas.setdefault((table, key), {})
         floors = self.floors.setdefault((table, key), {})
@@ -212,8 +212,9 @@ class _Checked:
     def _effect(self, done: DoneFor) -> None:
         if not _is(done.item_id, str) or done.item_id not in self.own_items:
             raise self._violation("it stated an effect for an item that is not its own here", item=done.item_id)
-        if not _is(done.kind, str) or not _is(done.row, str) or not done.kind or not whole(done.quantity_milli) or not storable(done.data):
-            raise self._violation("it stated an effect without a kind, or with a quantity or data that can't be stored", item=done.item_id)
+        named = is_name(done.kind) and is_name(done.row) and done.kind != ""
+        if not named or not is_whole(done.quantity_milli) or not is_storable(done.data):
+            raise self._violation("it stated an effect with a kind, row, quantity or data that can't be stored", item=done.item_id)
         if (place := (done.item_id, done.kind, done.row)) in self.stated:
             raise self._violation(f"it stated the effect {done.kind} of one row twice", item=done.item_id)
         self.stated.add(place)
@@ -265,6 +266,7 @@ class _Checked:
 def violation(plugin: str, hook: str, reason: str, *, items: Collection[str] = ()) -> PluginViolation:
     """Return the error for a plugin that broke its contract, naming the item, or all the items that it acted for."""
     item = next(iter(items), None) if len(items) == 1 else None
+    reason = reason if len(reason) <= 500 else f"{reason[:500]}..."
     at = f" (item {item})" if item else ""
     return PluginViolation(
         f"The plugin {plugin} broke its contract in {hook}{at}: {reason}. Nothing was booked; disable the plugin or ask its author.",

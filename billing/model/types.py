@@ -210,7 +210,7 @@ def _iso(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} has no place in a stored JSON value")
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_iso)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_iso)
 
 
 def as_text(column: Any) -> Any:

@@ -240,6 +240,15 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
         "it gave shelf_move.quantity_milli a value of type int that does not fit",
     ),
     "null byte": ([change(ShelfLot, "a", expect={}, note="\0")], "it gave shelf_lot.note a value of type str that does not fit"),
+    "lone surrogate": ([change(ShelfLot, "a", expect={}, note="\ud800")], "it gave shelf_lot.note a value of type str that does not fit"),
+    "null byte in an id": (
+        [insert(ShelfMove, **(MOVE | {"lot_id": "\0"}))],
+        "it gave shelf_move.lot_id a value of type str that does not fit",
+    ),
+    "null where none may be": (
+        [insert(ShelfMove, **(MOVE | {"quantity_milli": None}))],
+        "it gave shelf_move.quantity_milli a value of type NoneType that does not fit",
+    ),
     "number for an id": ([insert(ShelfMove, **(MOVE | {"lot_id": 1}))], "it gave shelf_move.lot_id a value of type int that does not fit"),
     "expected value": (
         [change(ShelfLot, "a", expect={"note": 1}, note="x")],
@@ -306,7 +315,10 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
         "it changed row a of shelf_move, which no need of its own has locked in this clinic",
     ),
     "adjusted by nothing": ([adjust(ShelfLot, "a")], "it adjusted shelf_lot by what is not a whole number"),
-    "adjusted by null": ([adjust(ShelfLot, "a", on_hand_milli=None)], "it adjusted shelf_lot by what is not a whole number"),  # type: ignore[arg-type]
+    "adjusted by null": (
+        [adjust(ShelfLot, "a", on_hand_milli=None)],
+        "it gave shelf_lot.on_hand_milli a value of type NoneType that does not fit",
+    ),  # type: ignore[arg-type]
     "floor of a half": ([Adjust(ShelfLot, "a", {"on_hand_milli": 1}, 0.5)], "it adjusted shelf_lot by what is not a whole number"),  # type: ignore[arg-type]
     "adjusted text": ([adjust(ShelfLot, "a", note=1)], "it gave shelf_lot.note a value of type int that does not fit"),
     "changed nothing": ([change(ShelfLot, "a", expect={"note": "x"})], "it changed nothing in shelf_lot"),
@@ -332,19 +344,31 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
     ),
     "effect without kind": (
         [effect(item(), "")],
-        "it stated an effect without a kind, or with a quantity or data that can't be stored",
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
     ),
     "effect of a number": (
         [DoneFor("item", 7)],  # type: ignore[arg-type]
-        "it stated an effect without a kind, or with a quantity or data that can't be stored",
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
+    ),
+    "effect of a lone surrogate": (
+        [effect(item(), "\ud800")],
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
+    ),
+    "effect of a row with a null": (
+        [effect(item(), "k", row="\0")],
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
+    ),
+    "effect of a kind too long for an index": (
+        [effect(item(), "k" * 201)],
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
     ),
     "effect of a half": (
         [effect(item(), "k", quantity_milli=0.5)],  # type: ignore[arg-type]
-        "it stated an effect without a kind, or with a quantity or data that can't be stored",
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
     ),
     "effect with an object": (
         [effect(item(), "k", what=object())],
-        "it stated an effect without a kind, or with a quantity or data that can't be stored",
+        "it stated an effect with a kind, row, quantity or data that can't be stored",
     ),
     "effect twice": ([effect(item(), "k", row="a"), effect(item(), "k", row="a")], "it stated the effect k of one row twice"),
     "event of an object": ([tell("t", what=object())], "it told an event that is none"),
