@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Table
 
-from billing.model.types import JsonType, canonical_json
+from billing.model.types import DayType, FlagType, InstantType, JsonType, WholeType, canonical_json
 from billing.trips import DIALECTS
 
 _DIALECT = DIALECTS["postgresql"]
 
-Write = Callable[[Any], str]
-"""Writes one value as it stands in an array literal."""
+Literals = Callable[[Sequence[Mapping[str, Any]]], list[str]]
+"""Makes of rows one array literal for each of some columns."""
 
 
 @cache
@@ -26,36 +27,45 @@ def scalar(table: Table, name: str, value: Any) -> str | None:
     """Return one value of a column as text."""
     if value is None or type(value) is str:
         return value
-    return canonical_json(value) if isinstance(table.columns[name].type, JsonType) else _TEXTS.get(type(value), str)(value)
+    return _plain_writers(table)[name](value)
 
 
 @cache
-def array_writers(table: Table, names: tuple[str, ...]) -> tuple[tuple[str, Write], ...]:
-    """Return the columns, each with what writes its values."""
-    return tuple((name, _json if isinstance(table.columns[name].type, JsonType) else _value) for name in names)
+def array_literals(table: Table, names: tuple[str, ...]) -> Literals:
+    """Return what makes the array literals of these columns: column by column, since this is done for every payment."""
+    columns = [(name, table.columns[name].type) for name in names]
+    writers = [_texts if type(kind) not in _WRITERS else _column_of(_WRITERS[type(kind)]) for _, kind in columns]
+    if len(names) == 1:
+        name, only = names[0], writers[0]
+        return lambda rows: [only([row[name] for row in rows])]
+    values_of = itemgetter(*names)
+    return lambda rows: [write(column) for write, column in zip(writers, zip(*map(values_of, rows), strict=True), strict=True)]
 
 
-def array_literals(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, Write]]) -> list[str]:
-    """Return the rows as one array literal for each column: one pass over the rows, since this is done for every payment."""
-    if len(rows) == 1:
-        row = rows[0]
-        return ["{" + write(row[name]) + "}" for name, write in columns]
-    return ["{" + ",".join([write(row[name]) for row in rows]) + "}" for name, write in columns]
+def _texts(values: Sequence[Any]) -> str:
+    """Write a column of texts or ids; nearly always none of them needs more than quotes."""
+    if None not in values:
+        plain = "".join(values)
+        if '"' not in plain and "\\" not in plain:
+            return '{"' + '","'.join(values) + '"}'
+    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
 
 
-def _value(value: Any) -> str:
-    if type(value) is str:
-        return _quoted(value)
-    return _WRITTEN[type(value)](value) if type(value) in _WRITTEN else _quoted(str(value))
+def _column_of(write: Callable[[Any], str]) -> Callable[[Sequence[Any]], str]:
+    """Return what writes a column of values that need no quotes, or bring their own. What stands in every row is written once."""
 
+    def literal(values: Sequence[Any]) -> str:
+        first = values[0]
+        shown = "NULL" if first is None else write(first)
+        if len(values) == 1:
+            return "{" + shown + "}"
+        return "{" + ",".join([shown if each is first else "NULL" if each is None else write(each) for each in values]) + "}"
 
-def _json(value: Any) -> str:
-    return "NULL" if value is None else _quoted(canonical_json(value))
+    return literal
 
 
 def _quoted(text: str) -> str:
-    if '"' in text or "\\" in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
 
@@ -65,16 +75,21 @@ def _instant(value: datetime) -> str:
     return value.isoformat()
 
 
-_TEXTS: Mapping[type, Callable[[Any], str]] = {
-    bool: lambda value: "t" if value else "f",
-    datetime: _instant,
-    date: date.isoformat,
-}
-"""How a value is written that neither is a text nor writes itself."""
+def _flag(value: object) -> str:
+    return "t" if value else "f"
 
-_WRITTEN: Mapping[type, Callable[[Any], str]] = {
-    **_TEXTS,
-    int: str,
-    type(None): lambda _: "NULL",
-    datetime: lambda value: f'"{_instant(value)}"',
+
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    WholeType: str,
+    FlagType: _flag,
+    DayType: date.isoformat,
+    InstantType: lambda value: f'"{_instant(value)}"',
+    JsonType: lambda value: _quoted(canonical_json(value)),
 }
+"""How a value of a column stands in an array, by the column's type; the other types are texts."""
+
+
+@cache
+def _plain_writers(table: Table) -> dict[str, Callable[[Any], str]]:
+    plain = {**_WRITERS, InstantType: _instant, JsonType: canonical_json}
+    return {column.name: plain.get(type(column.type), str) for column in table.columns}

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from billing.changes.arrays import array_literals, array_writers, column_types, scalar
+from billing.changes.arrays import array_literals, column_types, scalar
 from billing.changes.entries import content_of, entry_row
 from billing.model import AuditEntry
 from billing.model.writes import (
@@ -215,8 +215,10 @@ class _Composition:
         types = column_types(table)
         parts, names = [], []
         for prefix, own, drawn in columns:
-            writers = array_writers(table, tuple(own))
-            marks = self._marks(len(own), lambda asked, drawn=drawn, writers=writers: array_literals(drawn(asked), writers))  # type: ignore[misc]
+            if not own:
+                continue
+            literals = array_literals(table, tuple(own))
+            marks = self._marks(len(own), lambda asked, drawn=drawn, literals=literals: literals(drawn(asked)))  # type: ignore[misc]
             parts += [f"{mark}::{types[name]}[]" for mark, name in zip(marks, own, strict=True)]
             names += [f"{prefix}{name}" for name in own]
         return f"unnest({', '.join(parts)}) AS u({', '.join(names)})"

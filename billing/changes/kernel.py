@@ -142,10 +142,12 @@ class _Checked:
         fits = fitting(table)
         if not _is(row, Mapping):
             raise self._violation(f"it gave {table.name} a {type(row).__name__} where columns and their values belong")
-        if unknown := [name for name in row if name not in fits]:
-            raise self._violation(f"it named {', '.join(map(str, unknown))}, which {table.name} does not have for it")
-        if wrong := [name for name, value in row.items() if not fits[name](value)]:
-            raise self._violation(f"it gave {table.name}.{wrong[0]} a value of type {type(row[wrong[0]]).__name__} that does not fit")
+        for name, value in row.items():
+            if name not in fits:
+                unknown = [each for each in row if each not in fits]
+                raise self._violation(f"it named {', '.join(map(str, unknown))}, which {table.name} does not have for it")
+            if not fits[name](value):
+                raise self._violation(f"it gave {table.name}.{name} a value of type {type(value).__name__} that does not fit")
         return dict(row)
 
     def _values(self, table: Table, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The six changes that a plugin can ask for, as values. They name tables and rows; they do nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from billing.facts import BilledItem, RefundedItem
 
@@ -10,16 +10,14 @@ Key = str | Mapping[str, Any]
 """A row's id, or its primary key columns by name (without the clinic)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Insert:
+class Insert(NamedTuple):
     """Insert a row."""
 
     table: type[Any]
     row: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Adjust:
+class Adjust(NamedTuple):
     """Add to columns of a row, never below a floor."""
 
     table: type[Any]
@@ -28,8 +26,7 @@ class Adjust:
     at_least: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRow:
+class ChangeRow(NamedTuple):
     """Set columns of a row that still is as expected."""
 
     table: type[Any]
@@ -38,8 +35,7 @@ class ChangeRow:
     set: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Insert a row or overwrite the one with the same primary key."""
 
     table: type[Any]
@@ -47,19 +43,17 @@ class Put:
     set: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class DoneFor:
+class DoneFor(NamedTuple):
     """An effect: what was done for an item."""
 
     item_id: str
     kind: str
     row: str = ""
     quantity_milli: int = 0
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(NamedTuple):
     """An event for the clinic's other systems, told after the commit."""
 
     topic: str

@@ -6,7 +6,7 @@ The document number and the end of the audit chain are taken by the same stateme
 
 from collections.abc import Sequence
 
-from billing.changes.arrays import array_literals, array_writers, column_types
+from billing.changes.arrays import array_literals, column_types
 from billing.changes.composition import Asked, compose
 from billing.changes.order import in_order
 from billing.model.writes import AuditRow, DeleteRows, Write
@@ -43,4 +43,4 @@ def _delete(clinic_id: str, write: DeleteRows) -> Call:
     source = ", ".join(f"${place}::{types[name]}[]" for place, name in enumerate(names, start=2))
     same = " AND ".join(f"t.{name} = u.{name}" for name in names)
     text = f"DELETE FROM {write.table.name} AS t USING unnest({source}) AS u({', '.join(names)}) WHERE t.clinic_id = $1::uuid AND {same}"
-    return Prepared(text), (clinic_id, *array_literals(write.keys, array_writers(write.table, names)))
+    return Prepared(text), (clinic_id, *array_literals(write.table, names)(write.keys))

@@ -61,19 +61,29 @@ class _TextUuid(UUID[str]):
 
 
 class _PlainType(TypeDecorator[T]):
-    """A type of which one function makes what the driver gets. The inner type adds nothing, so no wrapper stands around each value."""
+    """A type of which one function makes what the driver gets, and one our value of its. The inner type adds nothing, so nothing stands around them."""
 
-    def encoder(self, dialect: Dialect) -> Callable[[Any], Any]:
-        """Return what makes the driver's value of ours (null stays null)."""
+    def encoder(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Return what makes the driver's value of ours (null stays null); none where they are the same."""
         raise NotImplementedError
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+    def decoder(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Return what makes our value of the driver's (null stays null); none where they are the same."""
+        raise NotImplementedError
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
         """Return the encoder."""
         return self.encoder(dialect)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Return the decoder."""
+        del coltype
+        return self.decoder(dialect)
+
     def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
         """Encode a value that becomes part of a statement's text."""
-        return self.encoder(dialect)(value)
+        encoder = self.encoder(dialect)
+        return value if encoder is None else encoder(value)
 
 
 class IdType(_PlainType[str]):
@@ -91,6 +101,9 @@ class IdType(_PlainType[str]):
         del dialect
         return _checked_id
 
+    def decoder(self, dialect: Dialect) -> None:
+        """Take the text as it comes."""
+
 
 class WholeType(TypeDecorator[int]):
     """A 64-bit whole number: minor units, thousandths, ten-thousandths, basis points, positions."""
@@ -103,7 +116,15 @@ class WholeType(TypeDecorator[int]):
         return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
 
 
-class FlagType(TypeDecorator[bool]):
+def _flag_number(value: bool | None) -> int | None:  # noqa: FBT001 - a flag's value
+    return None if value is None else int(value)
+
+
+def _number_flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+class FlagType(_PlainType[bool]):
     """True or false; 0 or 1 in SQLite."""
 
     impl = Boolean
@@ -113,14 +134,13 @@ class FlagType(TypeDecorator[bool]):
         """Choose the column type of the dialect."""
         return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else Boolean())
 
-    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:  # noqa: FBT001 - a flag's value
+    def encoder(self, dialect: Dialect) -> Callable[[bool | None], int | None] | None:
         """Send 0 or 1 to SQLite."""
-        return value if value is None or dialect.name != "sqlite" else int(value)
+        return _flag_number if dialect.name == "sqlite" else None
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
-        """Return a bool."""
-        del dialect
-        return None if value is None else bool(value)
+    def decoder(self, dialect: Dialect) -> Callable[[int | None], bool | None] | None:
+        """Make a bool of SQLite's number."""
+        return _number_flag if dialect.name == "sqlite" else None
 
 
 def _instant(value: datetime | None) -> datetime | None:
@@ -134,6 +154,10 @@ def _instant(value: datetime | None) -> datetime | None:
 def _instant_text(value: datetime | None) -> str | None:
     at = _instant(value)
     return None if at is None else at.isoformat(timespec="microseconds")
+
+
+def _text_instant(value: str | None) -> datetime | None:
+    return None if value is None else _instant(datetime.fromisoformat(value))
 
 
 class InstantType(_PlainType[datetime]):
@@ -150,15 +174,20 @@ class InstantType(_PlainType[datetime]):
         """Refuse naive instants; send text to SQLite."""
         return _instant_text if dialect.name == "sqlite" else _instant
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def decoder(self, dialect: Dialect) -> Callable[[Any], datetime | None]:
         """Return an aware datetime in UTC."""
-        del dialect
-        if value is None:
-            return None
-        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+        return _text_instant if dialect.name == "sqlite" else _instant
 
 
-class DayType(TypeDecorator[date]):
+def _day_text(value: date | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def _text_day(value: str | None) -> date | None:
+    return None if value is None else date.fromisoformat(value)
+
+
+class DayType(_PlainType[date]):
     """A day of the clinic's calendar; ISO text in SQLite."""
 
     impl = Date
@@ -168,14 +197,13 @@ class DayType(TypeDecorator[date]):
         """Choose the column type of the dialect."""
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Date())
 
-    def process_bind_param(self, value: date | None, dialect: Dialect) -> Any:
+    def encoder(self, dialect: Dialect) -> Callable[[date | None], str | None] | None:
         """Send ISO text to SQLite."""
-        return value if value is None or dialect.name != "sqlite" else value.isoformat()
+        return _day_text if dialect.name == "sqlite" else None
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> date | None:
-        """Return a date."""
-        del dialect
-        return date.fromisoformat(value) if isinstance(value, str) else value
+    def decoder(self, dialect: Dialect) -> Callable[[str | None], date | None] | None:
+        """Make a date of SQLite's text."""
+        return _text_day if dialect.name == "sqlite" else None
 
 
 class JsonType(_PlainType[Any]):
@@ -189,10 +217,10 @@ class JsonType(_PlainType[Any]):
         del dialect
         return _json_text
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+    def decoder(self, dialect: Dialect) -> Callable[[str | None], Any]:
         """Read JSON."""
         del dialect
-        return None if value is None else json.loads(value)
+        return _read_json
 
 
 def canonical_json(value: Any) -> str:
@@ -202,6 +230,10 @@ def canonical_json(value: Any) -> str:
 
 def _json_text(value: Any) -> str | None:
     return None if value is None else canonical_json(value)
+
+
+def _read_json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def _iso(value: Any) -> str:

@@ -1,8 +1,8 @@
 """What can be written: sets of rows of one table, numbers of a series, audit entries. Values only; changes/ carries them out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
@@ -28,55 +28,48 @@ class Number:
         return f"{self.prefix}{self.value:0{self.digits}}{self.suffix}"
 
 
-@dataclass(frozen=True, slots=True)
-class NumberValue:
+class NumberValue(NamedTuple):
     """Stands in a row for the value of a number that is taken by the same write."""
 
     number: Number
 
 
-@dataclass(frozen=True, slots=True)
-class NumberText:
+class NumberText(NamedTuple):
     """Stands in a row for the printed form of a number that is taken by the same write."""
 
     number: Number
 
 
-@dataclass(frozen=True, slots=True)
-class InsertRows:
+class InsertRows(NamedTuple):
     """Insert rows; all name the same columns. The clinic is added by the executor."""
 
     table: Table
     rows: Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class PutRows:
+class PutRows(NamedTuple):
     """Insert rows or, where the primary key stands already, overwrite the other columns named."""
 
     table: Table
     rows: Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustedRow:
+class AdjustedRow(NamedTuple):
     """Add `deltas` to the columns of the row with `key`; `at_least` are floors by column."""
 
     key: Mapping[str, Any]
     deltas: Mapping[str, int]
-    at_least: Mapping[str, int] = field(default_factory=dict)
+    at_least: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustRows:
+class AdjustRows(NamedTuple):
     """Adjust rows of one table, all by the same columns. A row that is missing or would fall below its floor fails the write."""
 
     table: Table
     rows: Sequence[AdjustedRow]
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRow:
+class ChangedRow(NamedTuple):
     """Set columns of the row with `key`, if it still is as `expect` says (null equals null)."""
 
     key: Mapping[str, Any]
@@ -84,16 +77,14 @@ class ChangedRow:
     set: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeRows:
+class ChangeRows(NamedTuple):
     """Change rows of one table, all by the same columns. A row that is missing or differs fails the write."""
 
     table: Table
     rows: Sequence[ChangedRow]
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteRows:
+class DeleteRows(NamedTuple):
     """Delete rows of one table by key columns (core only: source claims and the items of a draft)."""
 
     table: Table
@@ -104,8 +95,7 @@ Write = InsertRows | PutRows | AdjustRows | ChangeRows | DeleteRows
 """A set of rows to write; the boundary adds numbers and audit entries."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(NamedTuple):
     """An audit entry before it has a place in the chain. `number` is a document number taken by the same write."""
 
     at: Any

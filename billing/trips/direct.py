@@ -39,14 +39,15 @@ class StatementForgotten(OperationalError):
 
 
 class DirectTrips:
-    """Calls on libpq. `names` are the statements prepared on this connection, kept as long as it lives."""
+    """Calls on libpq. One for each connection, as long as that lives: it knows what is prepared there, and how rows are read."""
 
     dialect = "postgresql"
 
-    def __init__(self, driver: Connection[Any], names: dict[str, bytes]) -> None:
+    def __init__(self, driver: Connection[Any]) -> None:
         self._driver = driver
         self._pg = driver.pgconn
-        self._names = names
+        self._names: dict[str, bytes] = {}
+        self._load = _Transformer(driver)
 
     def trip(self, calls: Sequence[Call]) -> list[list[Row]]:
         """Send the calls in one write and return their rows."""
@@ -55,7 +56,9 @@ class DirectTrips:
         fresh: dict[str, bytes] = {}
         places = []
         for prepared, values in calls:
-            texts = [_text(value) for value in values]
+            texts = [value.encode() if type(value) is str else _text(value) for value in values]
+            if b"\0" in b"".join(filter(None, texts)):  # libpq would end the text there
+                raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
             name = self._names.get(prepared.text) or fresh.get(prepared.text)
             if name is None and prepared.kept and len(self._names) + len(preparing) < MOST_NAMES:
                 name = fresh[prepared.text] = _name(prepared.text)
@@ -70,8 +73,7 @@ class DirectTrips:
         for result in results:
             if result.status not in _GOOD:
                 raise self._error(result)
-        load = _Transformer(self._driver)
-        return [_rows(load, prepared, results[place]) for place, (prepared, _) in zip(places, calls, strict=True)]
+        return [_rows(self._load, prepared, results[place]) for place, (prepared, _) in zip(places, calls, strict=True)]
 
     def _exchange(self, sending: Sequence[Callable[[], None]]) -> list[PGresult]:
         pg = self._pg
@@ -152,11 +154,9 @@ def _rows(load: Any, prepared: Prepared, result: PGresult) -> list[Row]:
 def _text(value: Any) -> bytes | None:
     if value is None:
         return None
+    if isinstance(value, str):
+        return value.encode()
     kind = type(value)
-    if kind is str:
-        if "\0" in value:  # libpq would end the text there
-            raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        return value.encode()  # type: ignore[no-any-return]
     if kind is int:
         return b"%d" % value
     if kind is bool:

@@ -316,9 +316,9 @@ VIOLATIONS: dict[str, tuple[list[Any], str]] = {
     ),
     "adjusted by nothing": ([adjust(ShelfLot, "a")], "it adjusted shelf_lot by what is not a whole number"),
     "adjusted by null": (
-        [adjust(ShelfLot, "a", on_hand_milli=None)],
+        [adjust(ShelfLot, "a", on_hand_milli=None)],  # type: ignore[arg-type]
         "it gave shelf_lot.on_hand_milli a value of type NoneType that does not fit",
-    ),  # type: ignore[arg-type]
+    ),
     "floor of a half": ([Adjust(ShelfLot, "a", {"on_hand_milli": 1}, 0.5)], "it adjusted shelf_lot by what is not a whole number"),  # type: ignore[arg-type]
     "adjusted text": ([adjust(ShelfLot, "a", note=1)], "it gave shelf_lot.note a value of type int that does not fit"),
     "changed nothing": ([change(ShelfLot, "a", expect={"note": "x"})], "it changed nothing in shelf_lot"),
