@@ -1,16 +1,20 @@
 """The invoice, its items, its tax, and what it came from."""
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.model.base import Base, ClinicRow, ClinicRowWithId, Upkeep, check, references, unique
 from billing.model.types import Day, Flag, Id, IdType, Instant, Json, Milli, Minor, Name, Whole
+
+_OPEN = text("status IN ('sent', 'partial')")
+_COVERED = text("coverage_id IS NOT NULL")
 
 
 class Invoice(ClinicRowWithId, Base):
     """A bill. Draft until issued; from then on items, prices and totals never change.
 
     All amounts are minor units of `currency`. `amount_paid_minor` counts live payments, on account or not.
+    `payer_minor` is what the payer still answers for; the client owes the rest.
     `printed` keeps the names that its documents show, as they were at issue. `status` is the stored one; *overdue* is computed when read.
     """
 
@@ -33,6 +37,9 @@ class Invoice(ClinicRowWithId, Base):
         Index("ix_invoice_source", "clinic_id", "source"),
         Index("ix_invoice_number", "clinic_id", "number"),
         Index("ix_invoice_status", "clinic_id", "status", "created_at", "id"),
+        Index("ix_invoice_issued", "clinic_id", "issue_date", "id"),
+        Index("ix_invoice_open", "clinic_id", "due_date", "id", postgresql_where=_OPEN, sqlite_where=_OPEN),
+        Index("ix_invoice_coverage", "clinic_id", "coverage_id", postgresql_where=_COVERED, sqlite_where=_COVERED),
     )
     upkeep = Upkeep.CHANGED
 
@@ -69,6 +76,9 @@ class Invoice(ClinicRowWithId, Base):
     cancel_reason: Mapped[Name | None]
     printed: Mapped[Json | None]
     content_hash: Mapped[Name | None]
+    payer_id: Mapped[Id | None]
+    coverage_id: Mapped[Id | None]
+    payer_minor: Mapped[Minor]
 
 
 class InvoiceItem(ClinicRowWithId, Base):
@@ -77,6 +87,7 @@ class InvoiceItem(ClinicRowWithId, Base):
     `net_minor` is quantity x price less its own allowances plus its own charges (gross of tax where prices include tax);
     `adjustment_minor` is its stored share of the document's allowances (negative) and charges; `tax_minor` its share of its group's tax;
     `person_price` says that a person, not the price list, gave the price;
+    `payer_minor` is the payer's part of it now, `credited_...` what credit notes have taken back;
     `taxable_minor + tax_minor = total_minor`, and the items of an invoice always sum to the document.
     """
 
@@ -120,10 +131,16 @@ class InvoiceItem(ClinicRowWithId, Base):
     person_price: Mapped[Flag]
     payment_id: Mapped[Id | None]
     paid_at: Mapped[Instant | None]
+    payer_minor: Mapped[Minor]
+    credited_milli: Mapped[Milli]
+    credited_minor: Mapped[Minor]
 
 
 class InvoiceAdjustment(ClinicRowWithId, Base):
-    """An allowance or charge with its reason: on the document (`item_id` is null, the tax group named) or on one item."""
+    """An allowance or charge with its reason: on the document (`item_id` is null, the tax group named) or on one item.
+
+    `given_by` is the person who gave it, `approved_by` the second person where one was needed, `code_id` the discount code it came from.
+    """
 
     __tablename__ = "invoice_adjustment"
     __table_args__ = (
@@ -142,6 +159,9 @@ class InvoiceAdjustment(ClinicRowWithId, Base):
     tax_rate_bp: Mapped[Whole]
     reason: Mapped[Name]
     plugin: Mapped[Name | None]
+    given_by: Mapped[Id | None]
+    approved_by: Mapped[Id | None]
+    code_id: Mapped[Id | None]
 
 
 class InvoiceTax(ClinicRow, Base):

@@ -1,17 +1,21 @@
 """Money received: the payment, its tenders, the items it settled, and what departments did for it."""
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.model.base import Base, ClinicRow, ClinicRowWithId, Upkeep, check, references, unique
 from billing.model.types import Day, Flag, Id, IdType, Instant, Json, Milli, Minor, Name, Whole
+
+_IN_SHIFT = text("shift_id IS NOT NULL")
+_IN_GROUP = text("group_id IS NOT NULL")
 
 
 class Payment(ClinicRowWithId, Base):
     """Money received for an invoice, with its receipt number. Never changed; a mistake is corrected by a new row.
 
     `tendered - change - rounding = applied`, all in minor units of `currency`; `rounding` is the cash rounding.
-    `scope` is ALL, ON_ACCOUNT or department codes.
+    `scope` is ALL, ON_ACCOUNT or department codes. `amount_due` and `on_account` are the invoice's as of this payment, so that a reprint
+    says what the receipt said. `shift_id` is the shift it joined, `group_id` the first payment of one over several invoices.
     """
 
     __tablename__ = "payment"
@@ -23,6 +27,8 @@ class Payment(ClinicRowWithId, Base):
         Index("ix_payment_invoice", "clinic_id", "invoice_id"),
         Index("ix_payment_taken", "clinic_id", "taken_at", "id"),
         Index("ix_payment_receipt_number", "clinic_id", "receipt_number"),
+        Index("ix_payment_shift", "clinic_id", "shift_id", "id", postgresql_where=_IN_SHIFT, sqlite_where=_IN_SHIFT),
+        Index("ix_payment_group", "clinic_id", "group_id", postgresql_where=_IN_GROUP, sqlite_where=_IN_GROUP),
     )
     upkeep = Upkeep.ADDED
 
@@ -42,6 +48,10 @@ class Payment(ClinicRowWithId, Base):
     business_date: Mapped[Day]
     taken_by: Mapped[Id]
     cashier: Mapped[Name]
+    shift_id: Mapped[Id | None]
+    group_id: Mapped[Id | None]
+    amount_due_minor: Mapped[Minor]
+    on_account_minor: Mapped[Minor]
 
 
 class Tender(ClinicRowWithId, Base):
@@ -63,7 +73,7 @@ class Tender(ClinicRowWithId, Base):
 
 
 class PaymentItem(ClinicRow, Base):
-    """An item that a payment settled, with the item's total."""
+    """An item that a payment settled: what the client was billed for it, and the payer's part beside."""
 
     __tablename__ = "payment_item"
     __table_args__ = (
@@ -76,6 +86,7 @@ class PaymentItem(ClinicRow, Base):
     payment_id: Mapped[str] = mapped_column(IdType, primary_key=True)
     item_id: Mapped[str] = mapped_column(IdType, primary_key=True)
     amount_minor: Mapped[Minor]
+    payer_minor: Mapped[Minor]
 
 
 class Effect(ClinicRowWithId, Base):

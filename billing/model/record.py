@@ -4,11 +4,14 @@ from sqlalchemy import ForeignKeyConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.model.base import Base, ClinicRow, ClinicRowWithId, TableClass, Upkeep
-from billing.model.types import Id, IdType, Instant, Json, Name, Whole
+from billing.model.types import Day, Id, IdType, Instant, Json, Name, Whole
 
 
 class AuditHead(ClinicRow, Base):
-    """The end of a clinic's audit chain; every entry takes this row last, just before COMMIT. `previous_hash` is the end before the latest write."""
+    """The end of a clinic's audit chain; every entry takes this row last, just before COMMIT. `previous_hash` is the end before the latest write.
+
+    `closed_through` is the last day of the latest closed month: since every act ends here, nothing is booked up to that day by any path.
+    """
 
     __tablename__ = "audit_head"
     __table_args__ = (ForeignKeyConstraint(["clinic_id"], ["clinic.clinic_id"], name="fk_audit_head_clinic_id"),)
@@ -17,6 +20,7 @@ class AuditHead(ClinicRow, Base):
     position: Mapped[Whole]
     hash: Mapped[Name]
     previous_hash: Mapped[Name]
+    closed_through: Mapped[Day | None]
 
 
 class AuditEntry(ClinicRow, Base):
