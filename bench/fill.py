@@ -206,7 +206,7 @@ def _write_entries(tx: Transaction, template: Template, copies: Sequence[Copy]) 
         for entry in template.rows["audit_entry"]:
             own = {name: copy.value(entry[name]) for name in ENTRY_CONTENT}
             number = _number_of(copy, entry)
-            before, latest = latest, chain.link(latest, content_of(tx.clinic_id, AuditRow(**own)), number)
+            before, latest = latest, chain.link(latest, content_of(tx.clinic_id, AuditRow(**own, business_date=own["at"].date())), number)
             position += 1
             rows.append(own | {"position": position, "number_value": number, "previous_hash": before, "hash": latest})
     tx.write(InsertRows(ENTRY, rows))

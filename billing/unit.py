@@ -15,7 +15,7 @@ from sqlalchemy.exc import StatementError
 
 from billing import clock
 from billing.changes import postgresql, sqlite
-from billing.changes.failures import explain, is_database_error, outcome_unknown, retryable
+from billing.changes.failures import PeriodClosed, explain, is_database_error, outcome_unknown, retryable
 from billing.engine import BEGIN
 from billing.errors import BillingError, Conflict, PluginViolation
 from billing.failpoints import failpoint
@@ -205,6 +205,8 @@ class Unit:
         if not (writes or audit):
             return self._trips.trip(calls)
         self._open()
+        if self._tx.in_closed_month:
+            raise PeriodClosed.on(self._tx.business_date)  # said early; the end of the audit chain says it surely
         self._check_boundary()  # outside of a transaction every row would be durable at once
         failpoint("write.before")
         if self._ground.dialect == "postgresql":

@@ -14,6 +14,7 @@ from billing.changes.arrays import array_literals, column_types, scalar
 from billing.changes.entries import content_of, entry_row
 from billing.model import AuditEntry
 from billing.model.writes import (
+    AddRows,
     AdjustedRow,
     AdjustRows,
     AuditRow,
@@ -61,7 +62,7 @@ class Asked:
 
     def _shape(self, write: Write) -> tuple[Any, ...]:
         match write:
-            case InsertRows(table, rows) | PutRows(table, rows):
+            case InsertRows(table, rows) | PutRows(table, rows) | AddRows(table, rows):
                 return type(write), table.name, tuple(rows[0]), self._numbered(rows)
             case AdjustRows(table, rows=adjusted):
                 return AdjustRows, table.name, tuple(adjusted[0].key), tuple(adjusted[0].deltas), tuple(adjusted[0].at_least)
@@ -155,6 +156,10 @@ class _Composition:
                 over = ", ".join(f"{name} = excluded.{name}" for name in rows[0] if name not in key)
                 conflict = f" ON CONFLICT ({', '.join(key)}) " + (f"DO UPDATE SET {over}" if over else "DO NOTHING")
                 self._insert(place, table, rows[0], conflict)
+            case AddRows(table, rows):
+                key = [column.name for column in table.primary_key.columns]
+                more = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in rows[0] if name not in key)
+                self._insert(place, table, rows[0], f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {more}")
             case AdjustRows(table, rows=adjusted):
                 self._adjust(place, table, adjusted[0])
             case ChangeRows(table, rows=changed):
@@ -162,7 +167,7 @@ class _Composition:
 
     def _insert(self, place: int, table: Table, row: Any, conflict: str) -> None:
         names = list(row)
-        into = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])})"
+        into = f"INSERT INTO {table.name} AS t ({', '.join(['clinic_id', *names])})"
         numbered = [value for value in row.values() if isinstance(value, (NumberText, NumberValue))]
         if numbered:
             shown = self._scalars(place, table, row)
@@ -291,9 +296,11 @@ class _Composition:
 
         at_head = links("t.hash")
         joined = f" FROM {', '.join(froms)}" if froms else ""
+        day = self._mark(lambda asked: asked.audit[0].business_date.isoformat())
         self.parts.append(
             f"head AS (UPDATE audit_head AS t SET position = t.position + {len(audit)}, previous_hash = t.hash, hash = {at_head[-1]}{joined} "
-            f"WHERE t.clinic_id = $1::uuid RETURNING t.position - {len(audit)} AS base, t.previous_hash AS hash)"
+            f"WHERE t.clinic_id = $1::uuid AND (t.closed_through IS NULL OR t.closed_through < {day}::date) "
+            f"RETURNING t.position - {len(audit)} AS base, t.previous_hash AS hash)"
         )
         hashes, types = links("head.hash"), column_types(_ENTRY)
         names = list(entry_row(audit[0]))

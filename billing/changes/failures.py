@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Callable
+from datetime import date
 from typing import TypeVar
 
 from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
@@ -57,13 +58,28 @@ class NotStorable(Invalid):
 
 
 def explains(constraint: str, sentence: str) -> Callable[[E], E]:
-    """Say which error a broken constraint means: `@explains("uq_service_code", "This code is taken.")` above the error's class."""
+    """Say which error a broken constraint means: `@explains("uq_service_code", "This code is taken.")` above the error's class.
+
+    `short:TABLE` stands for a row of the table that is not as it was expected.
+    """
 
     def keep(error: E) -> E:
         _EXPLAINED[constraint] = (error, sentence)
         return error
 
     return keep
+
+
+@explains("short:audit_entry", "This day is in a month that is closed: nothing is booked there any more. Book it today.")
+class PeriodClosed(Conflict):
+    """The business date is in a closed month, which nothing enters any more."""
+
+    code = "period_closed"
+
+    @classmethod
+    def on(cls, day: date) -> "PeriodClosed":
+        """Return the error for a day."""
+        return cls(f"{day.isoformat()} is in a month that is closed: nothing is booked there any more. Book it today.")
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -185,6 +201,9 @@ def _read_postgresql(state: str | None, message: str) -> tuple[str, str | None]:
 
 def row_changed(table: str, plugins: frozenset[str]) -> BillingError:
     """Return the error for a row that was not as expected: the plugin's fault on its own tables, else somebody was first."""
+    if explained := _EXPLAINED.get(f"short:{table}"):
+        made, sentence = explained
+        return made(sentence)
     if owner := _owner(table, plugins):
         reason = f"it changed rows of {table} that are not there, not this clinic's, or not as it expected"
         return PluginViolation(f"The plugin {owner} broke its contract: {reason}. Nothing was booked.", plugin=owner, reason=reason)

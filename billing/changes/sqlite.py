@@ -12,6 +12,7 @@ from billing.changes.order import in_order
 from billing.failpoints import failpoint
 from billing.model import AuditEntry, AuditHead, NumberCounter
 from billing.model.writes import (
+    AddRows,
     AdjustedRow,
     AdjustRows,
     AuditRow,
@@ -45,15 +46,20 @@ def carry_out(driver: Any, clinic_id: str, writes: Sequence[Write], audit: Seque
             raise row_changed(write.table.name, plugins) from error
     if audit:
         failpoint("write.table", _ENTRY.name)
-        _append(driver, clinic_id, audit)
+        try:
+            _append(driver, clinic_id, audit)
+        except RowChanged as error:
+            raise row_changed(_ENTRY.name, plugins) from error
 
 
 def _carry_out_one(driver: Any, clinic_id: str, write: Write) -> None:
     match write:
         case InsertRows(table, rows):
             _insert(driver, clinic_id, table, rows)
-        case PutRows(table, rows):
-            text, encode = _inserting(table, tuple(rows[0]), over=True)
+        case PutRows(table, rows) | AddRows(table, rows):
+            text, encode = _inserting(
+                table, tuple(rows[0]), over="{0} = excluded.{0}" if isinstance(write, PutRows) else "{0} = {0} + excluded.{0}"
+            )
             driver.executemany(text, [(clinic_id, *encode(row)) for row in rows])
         case AdjustRows(table, rows=adjusted):
             _adjust(driver, clinic_id, table, adjusted)
@@ -65,7 +71,7 @@ def _carry_out_one(driver: Any, clinic_id: str, write: Write) -> None:
 
 
 def _insert(driver: Any, clinic_id: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    text, encode = _inserting(table, tuple(rows[0]), over=False)
+    text, encode = _inserting(table, tuple(rows[0]))
     driver.executemany(text, [(clinic_id, *encode(row)) for row in _numbered(driver, clinic_id, rows)])
 
 
@@ -103,13 +109,13 @@ def _encoder(table: Table, names: tuple[str, ...]) -> Encode:
 
 
 @cache
-def _inserting(table: Table, names: tuple[str, ...], *, over: bool) -> tuple[str, Encode]:
-    """Return the text that inserts a row of these columns, or writes it `over` the one with its key, and the encoder of its values."""
+def _inserting(table: Table, names: tuple[str, ...], *, over: str = "") -> tuple[str, Encode]:
+    """Return the text that inserts a row of these columns, and the encoder of its values. `over` sets a column where its key stands already."""
     marks = ", ".join("?" for _ in range(len(names) + 1))
     text = f"INSERT INTO {table.name} ({', '.join(['clinic_id', *names])}) VALUES ({marks})"
     if over:
         key = [column.name for column in table.primary_key.columns]
-        sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+        sets = ", ".join(over.format(name) for name in names if name not in key)
         text += f" ON CONFLICT ({', '.join(key)}) " + (f"DO UPDATE SET {sets}" if sets else "DO NOTHING")
     return text, _encoder(table, names)
 
@@ -158,7 +164,11 @@ def _take(driver: Any, clinic_id: str, number: Number) -> int:
 
 
 def _append(driver: Any, clinic_id: str, audit: Sequence[AuditRow]) -> None:
-    head = driver.execute("SELECT position, hash FROM audit_head WHERE clinic_id = ?", (clinic_id,)).fetchone()
+    day = audit[0].business_date.isoformat()
+    open_ = "closed_through IS NULL OR closed_through < ?"
+    head = driver.execute(f"SELECT position, hash FROM audit_head WHERE clinic_id = ? AND ({open_})", (clinic_id, day)).fetchone()
+    if head is None:
+        raise RowChanged("the end of the chain takes no entry of this day", table=_ENTRY.name)
     position, previous, latest = head[0], head[1], head[1]
     rows = []
     for entry in audit:

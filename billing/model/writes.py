@@ -1,6 +1,7 @@
 """What can be written: sets of rows of one table, numbers of a series, audit entries. Values only; changes/ carries them out."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -54,6 +55,13 @@ class PutRows(NamedTuple):
     rows: Sequence[Mapping[str, Any]]
 
 
+class AddRows(NamedTuple):
+    """Insert rows or, where the primary key stands already, add to the other columns named: what acts of many people sum up in."""
+
+    table: Table
+    rows: Sequence[Mapping[str, Any]]
+
+
 class AdjustedRow(NamedTuple):
     """Add `deltas` to the columns of the row with `key`; `at_least` are floors by column."""
 
@@ -91,14 +99,18 @@ class DeleteRows(NamedTuple):
     keys: Sequence[Mapping[str, Any]]
 
 
-Write = InsertRows | PutRows | AdjustRows | ChangeRows | DeleteRows
+Write = InsertRows | PutRows | AddRows | AdjustRows | ChangeRows | DeleteRows
 """A set of rows to write; the boundary adds numbers and audit entries."""
 
 
 class AuditRow(NamedTuple):
-    """An audit entry before it has a place in the chain. `number` is a document number taken by the same write."""
+    """An audit entry before it has a place in the chain. `number` is a document number taken by the same write.
 
-    at: Any
+    `business_date` is the day that it is booked on: in a closed month it gets no place.
+    """
+
+    at: datetime
+    business_date: date
     actor_id: str
     action: str
     subject: str

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from billing.errors import NotFound
-from billing.model import CLINIC, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Staff
+from billing.model import CLINIC, AuditHead, Clinic, ClinicCode, ClinicPlugin, Department, Membership, NumberSeries, Shift, Staff
 from billing.model.types import NIL_ID
 from billing.money import Currency, currency
 from billing.transaction.scope import scope_calls
@@ -67,6 +68,8 @@ class ClinicFacts:
     series: tuple[SeriesFacts, ...] = ()
     address: str = ""
     tax_number: str = ""
+    closed_through: date | None = None
+    """The last day of the latest closed month."""
 
     def department(self, code: str) -> DepartmentFacts | None:
         """Return the department with this code, if the clinic has it."""
@@ -74,8 +77,17 @@ class ClinicFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ShiftFacts:
+    """The open shift of who acts."""
+
+    id: str
+    kind: str
+    drawer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a member of staff, with what they may do in this clinic."""
+    """Who acts: a member of staff, with what they may do in this clinic, and their open shift."""
 
     id: str
     login: str
@@ -84,6 +96,7 @@ class Actor:
     permissions: frozenset[str]
     membership_id: str | None = None
     operator: bool = False
+    shift: ShiftFacts | None = None
 
 
 NOBODY = Actor(id=NIL_ID, login="", name="", role="", permissions=frozenset())
@@ -115,17 +128,25 @@ _CHECK = Query(
         Membership.id.label("membership_id"),
         Membership.role,
         Membership.active.label("member"),
+        Shift.id.label("shift_id"),
+        Shift.kind.label("shift_kind"),
+        Shift.drawer.label("shift_drawer"),
     )
     .select_from(Clinic)
     .join(Staff, Staff.login == bindparam("login"))
     .outerjoin(Membership, (Membership.clinic_id == Clinic.clinic_id) & (Membership.staff_id == Staff.id))
+    .outerjoin(Shift, (Shift.clinic_id == Clinic.clinic_id) & (Shift.cashier_id == Staff.id) & Shift.closed_at.is_(None))
     .where(Clinic.clinic_id == CLINIC)
 )
-"""Who acts, and the revision of the clinic's set-up: it is another one after each change of the rows that `ClinicFacts` are made of."""
+"""Who acts, in which shift, and the revision of the clinic's set-up: it is another one after each change of the rows that `ClinicFacts` are made of."""
 
 _CLINIC_ID = Query(select(ClinicCode.clinic_id).where(ClinicCode.code == bindparam("code")))
 _STAFF = Query(select(Staff.id, Staff.login, Staff.name, Staff.is_operator, Staff.active).where(Staff.login == bindparam("login")))
-_CLINIC = Query(select(*Clinic.__table__.columns).where(Clinic.clinic_id == CLINIC))
+_CLINIC = Query(
+    select(*Clinic.__table__.columns, AuditHead.closed_through)
+    .outerjoin(AuditHead, AuditHead.clinic_id == Clinic.clinic_id)
+    .where(Clinic.clinic_id == CLINIC)
+)
 _DEPARTMENTS = Query(
     select(Department.code, Department.plugin, Department.name, Department.position)
     .where(Department.clinic_id == CLINIC)
@@ -190,6 +211,7 @@ def context_from(calls: Sequence[Call], rows: Sequence[Sequence[Row]], code: str
         permissions=permissions(role, clinic.policy, settings),
         membership_id=check.membership_id,
         operator=check.is_operator,
+        shift=None if check.shift_id is None else ShiftFacts(check.shift_id, check.shift_kind, check.shift_drawer),
     )
     return Context(_facts(clinic, departments, settings, series), actor, check, [*calls[:-5], calls[-1]])
 
@@ -211,6 +233,7 @@ def _facts(clinic: Row, departments: Sequence[Row], settings: Mapping[str, Any],
         series=tuple(SeriesFacts(*each) for each in series),
         address=clinic.address,
         tax_number=clinic.tax_number,
+        closed_through=clinic.closed_through,
     )
 
 

@@ -82,6 +82,12 @@ class Transaction:
         return self._clinic is not None and self._clinic.policy.get("early_lock_release") is True
 
     @property
+    def in_closed_month(self) -> bool:
+        """Whether the clinic has closed the month that this is booked in, as far as the unit knew when it began."""
+        through = self._clinic.closed_through if self._clinic else None
+        return through is not None and self.business_date <= through
+
+    @property
     def business_date(self) -> date:
         """The clinic's own date at `at`."""
         if self._business_date is None:
@@ -147,7 +153,16 @@ class Transaction:
         It is chained when the unit ends: everybody in the clinic waits for the end of the chain, so nobody takes it before all else is done.
         """
         self._audit.append(
-            AuditRow(at=self.at, actor_id=self.actor.id, action=action, subject=subject, subject_id=subject_id, data=data, number=number)
+            AuditRow(
+                at=self.at,
+                business_date=self.business_date,
+                actor_id=self.actor.id,
+                action=action,
+                subject=subject,
+                subject_id=subject_id,
+                data=data,
+                number=number,
+            )
         )
 
     def emit(self, topic: str, subject_id: str, **data: Any) -> None:

@@ -8,10 +8,10 @@ from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction, with_loader
 
 from billing.engine import own_end
 from billing.errors import PluginViolation
-from billing.model import Clinic, ClinicPlugin, ClinicRow, Department, NumberSeries, new_id
+from billing.model import Clinic, ClinicPlugin, ClinicRow, Department, NumberSeries, Period, new_id
 from billing.model.scoping import require_scoped, writes_clinic_rows
 
-SET_UP: tuple[type, ...] = (Clinic, ClinicPlugin, Department, NumberSeries)
+SET_UP: tuple[type, ...] = (Clinic, ClinicPlugin, Department, NumberSeries, Period)
 """What `ClinicFacts` are made of: a change of any of it gives the clinic a new revision."""
 _SET_UP_TABLES: frozenset[Any] = frozenset(each.__table__ for each in SET_UP)  # type: ignore[attr-defined]
 
