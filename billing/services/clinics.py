@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from babel import Locale, UnknownLocaleError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import bindparam, select
 
 from billing import clock, registry
@@ -62,10 +62,23 @@ class PluginBroken(Refused):
     code = "plugin_broken"
 
 
+class ReminderLevel(BaseModel):
+    """A level of reminders: so many days after the due date, with a fee that is told and not booked (minor units of the clinic's currency)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: int = Field(ge=1, le=3650)
+    fee_minor: int = Field(default=0, ge=0)
+
+
 class Policy(BaseModel):
     """What a clinic chooses. `numbers_at` says when an invoice gets its number.
 
     `early_lock_release` (PostgreSQL): the rows that all cashiers wait for are free before the disk has the commit; the answer still waits for it.
+    `cash_needs_shift`: cash moves only in one's own open shift. `second_person`: void, refund, return, write-off and pay-out need somebody
+    else's approval, also for who may do them. `reference_for`: methods of which each tender needs a reference. `discount_limits`: the most
+    that a role may give away by itself, in basis points of the lines; a role that is not named has no limit. `expected_is_blind`: a cashier
+    sees what the own shift should have only after counting it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +86,12 @@ class Policy(BaseModel):
     numbers_at: Literal["creation", "issue"] = "creation"
     cashier_creates_invoices: bool = False
     early_lock_release: bool = False
+    cash_needs_shift: bool = True
+    second_person: bool = False
+    reference_for: tuple[str, ...] = ()
+    discount_limits: dict[str, Annotated[int, Field(ge=0, le=10000)]] = Field(default_factory=lambda: {"cashier": 500, "clinician": 1000})
+    reminders: tuple[ReminderLevel, ...] = (ReminderLevel(days=7), ReminderLevel(days=21), ReminderLevel(days=35))
+    expected_is_blind: bool = True
 
 
 @dataclass(frozen=True, slots=True)

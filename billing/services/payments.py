@@ -29,6 +29,7 @@ from billing.services.numbering import next_number
 from billing.services.open_invoice import OpenInvoice, Step
 from billing.services.payable import (
     Answer,
+    Payable,
     SettledItem,
     due_for,
     facts_of_part,
@@ -40,6 +41,7 @@ from billing.services.payable import (
     settled_items,
     settled_parts,
 )
+from billing.services.tills import till
 from billing.transaction import Transaction
 from billing.trips import Query
 
@@ -92,15 +94,18 @@ def take_payment(
     applied_minor: int | None = None,
     given: Mapping[str, Mapping[str, Any]] | None = None,
     series: str | None = None,
+    group_id: str | None = None,
     key: str | None = None,
 ) -> PaymentTaken:
     """Take a payment for departments, for ALL, or on account (`applied_minor`: how much; default the sum of the tenders).
 
-    `series` is another than the clinic's standard one for receipts. All or nothing, departments
-    included. Under a `key` the same request gives the same answer, however often it is sent.
+    `series` is another than the clinic's standard one for receipts, `group_id` the first payment of one over several invoices.
+    All or nothing, departments included. Under a `key` the same request gives the same answer, however often it is sent.
+    The payment joins the open shift of who takes it; cash needs one, unless the clinic's policy says otherwise.
     Lock order, kept by everything that takes money: idempotency key, invoice, items, departments' rows by table and id, then, last,
     number series and audit head.
-    Raises `InvoiceAlreadyPaid`, `Underpaid`, `Overpaid`, `NothingToPay` and others of rules/, what a department refuses with, `PluginViolation`.
+    Raises `InvoiceAlreadyPaid`, `Underpaid`, `Overpaid`, `NothingToPay` and others of rules/, `NoShift`, what a department refuses with,
+    `PluginViolation`.
     """
     tx.require("payments.take")
     wanted = invoice_id or invoice_of(tx, consultation_id)
@@ -139,7 +144,7 @@ def take_payment(
     failpoint("payment.planned")
     number = next_number(tx, kind="receipt", series=series)
     taken = _taken(tx, opened, payment_id, scope, tendered, settled, number)
-    _write(tx, opened, taken, tenders, settled, number, issue)
+    _write(tx, payable, taken, tenders, settled, number, issue, Place(till(tx, cash=_is_cash(tx, tenders)), group_id))
     if issue is not None and issued is not None:
         write_plan(tx, issued, action="on_invoice_issued", action_id=opened.id)
         invoice_steps.record_issue(tx, opened, issue)
@@ -211,15 +216,30 @@ def _taken(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a payment belongs: the shift it joined, and the first payment of one over several invoices."""
+
+    shift_id: str | None
+    group_id: str | None
+
+
+def _is_cash(tx: Transaction, given: Sequence[Tender]) -> bool:
+    methods = registry.of(tx).methods(tx.clinic)
+    return any(methods[tender.method].rounds_cash for tender in given)
+
+
 def _write(
     tx: Transaction,
-    opened: OpenInvoice,
+    payable: Payable,
     taken: PaymentTaken,
     given: Sequence[Tender],
     settled: Settlement,
     number: Number,
     issue: Issue | None,
+    place: Place,
 ) -> None:
+    opened = payable.opened
     payment = {
         "id": taken.id,
         "invoice_id": taken.invoice_id,
@@ -238,6 +258,10 @@ def _write(
         "business_date": tx.business_date,
         "taken_by": tx.actor.id,
         "cashier": tx.actor.name,
+        "shift_id": place.shift_id,
+        "group_id": place.group_id,
+        "amount_due_minor": taken.amount_due_minor,
+        "on_account_minor": taken.on_account_minor,
     }
     tx.write(InsertRows(PAYMENT, [payment]))
     if given:
@@ -249,11 +273,16 @@ def _write(
         paid = {"payment_id": taken.id, "paid_at": tx.at}
         tx.write(
             ChangeRows(ITEM, [ChangedRow({"id": item.id}, {"payment_id": None}, paid) for item in taken.items]),
-            InsertRows(PAYMENT_ITEM, [{"payment_id": taken.id, "item_id": i.id, "amount_minor": i.total_minor} for i in taken.items]),
+            InsertRows(PAYMENT_ITEM, [_settled_row(taken.id, row) for row in opened.items if row.id in settled.item_ids]),
         )
     columns = (issue.columns if issue else {}) | {"amount_paid_minor": settled.amount_paid_minor, "status": taken.status}
     expected = {"amount_paid_minor": opened.row.amount_paid_minor, "status": opened.row.status}
     tx.write(ChangeRows(INVOICE, [ChangedRow({"id": opened.id}, expected, columns)]))
+
+
+def _settled_row(payment_id: str, row: Any) -> dict[str, Any]:
+    amount = row.total_minor - row.payer_minor - row.credited_minor
+    return {"payment_id": payment_id, "item_id": row.id, "amount_minor": amount, "payer_minor": row.payer_minor}
 
 
 def _record(tx: Transaction, taken: PaymentTaken, number: Number) -> None:

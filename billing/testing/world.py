@@ -48,7 +48,8 @@ class World:
             self.found(clinic, **clinic_options)
 
     def found(self, code: str, *, currency: str = "EUR", time_zone: str = "Europe/Berlin", **options: Any) -> None:
-        """Found a clinic."""
+        """Found a clinic; its cash needs no shift unless its policy says so."""
+        options["policy"] = {"cash_needs_shift": False, **(options.get("policy") or {})}
         self.database.run(
             lambda tx: clinics.create_clinic(tx, code=code, name=code.title(), currency_code=currency, time_zone=time_zone, **options),
             actor=self.actor,
