@@ -73,15 +73,14 @@ def read_receipt_content(tx: Transaction, payment_id: str) -> ReceiptContent:
         .order_by(InvoiceItem.position)
     )
     tenders = select(Tender).where(Tender.payment_id == payment.id).order_by(Tender.position)
-    paid_minor, settled_minor = _so_far(tx, payment)
     return ReceiptContent(
         payment=payment,
         invoice=invoice,
         printed=_printed(tx, invoice),
         settled=tuple((item, amount_minor) for item, amount_minor in tx.session.execute(_fresh(settled))),
         tenders=tuple(tx.session.scalars(_fresh(tenders))),
-        on_account_minor=paid_minor - settled_minor,
-        amount_due_minor=invoice.total_minor - paid_minor,
+        on_account_minor=payment.on_account_minor,
+        amount_due_minor=payment.amount_due_minor,
     )
 
 
@@ -94,22 +93,3 @@ def _printed(tx: Transaction, invoice: Invoice) -> Mapping[str, Any]:
     if invoice.printed is not None:
         return invoice.printed  # type: ignore[no-any-return]
     return parties(tx, tx.row(SEE_INVOICE, invoice_id=invoice.id))
-
-
-def _so_far(tx: Transaction, payment: Payment) -> tuple[int, int]:
-    """Return what was paid on the invoice, and what of it has settled items, up to and with this payment."""
-    paid = tx.session.scalars(_fresh(select(Payment).where(Payment.invoice_id == payment.invoice_id)))
-    until_now = {each.id: each.applied_minor for each in paid if each.id == payment.id or _came_before(each, payment)}
-    settled = tx.session.execute(
-        select(PaymentItem.payment_id, PaymentItem.amount_minor)
-        .join(Payment, (Payment.id == PaymentItem.payment_id) & (Payment.clinic_id == PaymentItem.clinic_id))
-        .where(Payment.invoice_id == payment.invoice_id)
-    )
-    return sum(until_now.values()), sum(amount_minor for payment_id, amount_minor in settled if payment_id in until_now)
-
-
-def _came_before(other: Payment, payment: Payment) -> bool:
-    """Say which of two payments of an invoice was booked first: receipt numbers tell exactly, but only within one series and period."""
-    if (other.series, other.receipt_period) == (payment.series, payment.receipt_period):
-        return other.receipt_value < payment.receipt_value
-    return (other.taken_at, other.id) < (payment.taken_at, payment.id)
