@@ -120,6 +120,19 @@ def check_tenders(
     return Tendered(applied_minor=applied, tendered_minor=tendered, change_minor=tendered - payable, rounding_minor=rounding)
 
 
+def kept_by_method(tenders: Sequence[Tender], *, change_minor: int, methods: Mapping[str, Method]) -> dict[str, int]:
+    """Return by method what stays of the tenders: the change is taken off those that give it, the latest first."""
+    kept: dict[str, int] = {}
+    for tender in tenders:
+        kept[tender.method] = kept.get(tender.method, 0) + tender.amount_minor
+    left = change_minor
+    for code in reversed([code for code in kept if methods[code].gives_change]):
+        given = min(left, kept[code])
+        kept[code] -= given
+        left -= given
+    return kept
+
+
 def _check_tender(tender: Tender, *, methods: Mapping[str, Method], currency: Currency) -> None:
     method = methods.get(tender.method)
     if method is None:

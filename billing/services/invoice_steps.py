@@ -12,6 +12,7 @@ from billing.model.writes import ChangedRow, ChangeRows, DeleteRows, Number, Num
 from billing.rules.content import invoice_content_hash
 from billing.rules.statuses import Action, stored_status
 from billing.services.acting import ask, facts_for, heard, parts_of, write_plan
+from billing.services.booking import book_cancellation, book_issue
 from billing.services.inputs import check_line
 from billing.services.numbering import next_number
 from billing.services.open_invoice import OpenInvoice, Step, invoice_facts, open_invoice
@@ -105,6 +106,7 @@ def cancel_invoice(tx: Transaction, *, invoice_id: str, reason: str) -> InvoiceS
     if sources:
         tx.write(DeleteRows(CLAIM, [{"source": each} for each in sources]))
     write_plan(tx, made, action="on_invoice_cancelled", action_id=invoice_id)
+    book_cancellation(tx, opened)
     tx.audit("invoice.cancelled", "invoice", invoice_id, reason=why)
     tx.emit("invoice.cancelled", invoice_id)
     return InvoiceStep(invoice_id, "cancelled", opened.row.due_date, opened.row.number)
@@ -140,7 +142,8 @@ def prepare_issue(tx: Transaction, opened: OpenInvoice, *, due_date: date | None
 
 
 def record_issue(tx: Transaction, opened: OpenInvoice, issue: Issue) -> None:
-    """Leave audit entry and event of the issue with the unit."""
+    """Leave books, audit entry and event of the issue with the unit."""
+    book_issue(tx, opened)
     tx.audit("invoice.issued", "invoice", opened.id, number=issue.number, total_minor=opened.row.total_minor)
     tx.emit("invoice.issued", opened.id, total_minor=opened.row.total_minor, due_date=issue.columns["due_date"].isoformat())
 

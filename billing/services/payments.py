@@ -22,6 +22,7 @@ from billing.rules.statuses import Action, InvoiceStatus, stored_status
 from billing.rules.tenders import BadPaymentAmount, Tender, Tendered, check_tenders
 from billing.services import invoice_steps
 from billing.services.acting import ask, write_plan
+from billing.services.booking import book_payment
 from billing.services.inputs import check_line
 from billing.services.invoice_steps import Issue
 from billing.services.keys import Key
@@ -265,16 +266,19 @@ def _write(
     }
     tx.write(InsertRows(PAYMENT, [payment]))
     if given:
-        rows = [
-            {"id": new_id(), "payment_id": taken.id, "position": place, **_columns(tender)} for place, tender in enumerate(given, start=1)
+        tendered = [
+            {"id": new_id(), "payment_id": taken.id, "position": position, **_columns(tender)}
+            for position, tender in enumerate(given, start=1)
         ]
-        tx.write(InsertRows(TENDER, rows))
+        tx.write(InsertRows(TENDER, tendered))
+    rows = [_settled_row(taken.id, row) for row in opened.items if row.id in settled.item_ids]
     if taken.items:
         paid = {"payment_id": taken.id, "paid_at": tx.at}
         tx.write(
             ChangeRows(ITEM, [ChangedRow({"id": item.id}, {"payment_id": None}, paid) for item in taken.items]),
-            InsertRows(PAYMENT_ITEM, [_settled_row(taken.id, row) for row in opened.items if row.id in settled.item_ids]),
+            InsertRows(PAYMENT_ITEM, rows),
         )
+    book_payment(tx, opened, payment=payment, tenders=given, settled=rows)
     columns = (issue.columns if issue else {}) | {"amount_paid_minor": settled.amount_paid_minor, "status": taken.status}
     expected = {"amount_paid_minor": opened.row.amount_paid_minor, "status": opened.row.status}
     tx.write(ChangeRows(INVOICE, [ChangedRow({"id": opened.id}, expected, columns)]))
