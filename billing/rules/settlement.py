@@ -1,9 +1,10 @@
 """Which items a payment settles: an invoice may be paid in part, a department may not. It must not know tenders, tables or hooks.
 
-The books of one invoice, in minor units of its currency, where *on account* is money that no settled item has used up yet:
+The books of one invoice as its client sees them, in minor units of its currency: total and items are less the payer's part, and *on account*
+is money that no settled item has used up yet.
 
     settled     = total - credited - unpaid items
-    on account  = amount paid - settled                        never below 0
+    on account  = amount paid - settled        below 0 (arrears) only where a payer has rejected a part of settled items
     amount due  = total - amount paid - written off - credited
                 = unpaid items - on account - written off
 
@@ -11,6 +12,7 @@ Why settling a scope whole can't leave money on account negative while nothing i
 If that is its unpaid items, they are paid for by this payment alone, and what was on account stays. If it is the invoice's amount due,
 nothing is due afterwards; then on account = the unpaid items of the other departments, which therefore are all settled too. So a payment
 that leaves nothing due leaves no unpaid item. Once something is written off, money may be short for a scope: then it is refused.
+Arrears are paid with ALL or on account; a department alone leaves them as they are.
 """
 
 import re
@@ -104,7 +106,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class OpenItem:
-    """An item of an issued invoice as settling sees it. `total_minor` (0 or more) is what is still billed, less credit notes.
+    """An item of an issued invoice as settling sees it. `total_minor` (0 or more) is what its client is still billed: less credit notes and payer.
 
     Paid items may be left out; an unpaid item that was credited away must be, for nothing of it may reach its department.
     """
@@ -144,16 +146,16 @@ def due_for_scope(items: Iterable[OpenItem], scope: Scope, *, amount_due_minor: 
     """Compute what has to be paid for the scope: the smaller of its unpaid items and the invoice's amount due.
 
     On account it is the most that can be taken, the amount due.
-    Raises `InvoiceAlreadyPaid` if the invoice has no unpaid item, `NothingToPay` if the scope has none.
+    Raises `InvoiceAlreadyPaid` if the invoice has no unpaid item and owes nothing, `NothingToPay` if the scope has none.
     """
     unpaid = [item for item in items if not item.paid]
-    if not unpaid:
+    if not unpaid and amount_due_minor <= 0:
         raise InvoiceAlreadyPaid("This invoice is already paid: nothing is due, so look at its receipts.")
-    if scope.kind is ScopeKind.ON_ACCOUNT:
+    if scope.kind is not ScopeKind.DEPARTMENTS:
         return amount_due_minor
     named = [item.total_minor for item in unpaid if scope.names(item.department)]
     if not named:
-        left = ", ".join(sorted({item.department for item in unpaid}))
+        left = ", ".join(sorted({item.department for item in unpaid})) or "arrears, which ALL pays"
         raise NothingToPay(f"Nothing is left to pay for {scope}: what is unpaid is in {left}.", scope=str(scope))
     return min(sum(named), amount_due_minor)
 
@@ -187,14 +189,15 @@ def settle(
 
     unpaid = _unpaid_by_department(items, department_order)
     settled_before = total_minor - credited_minor - sum(_total(of_department) for of_department in unpaid.values())
-    if not 0 <= settled_before <= amount_paid_minor:
-        raise ValueError(f"items worth {settled_before} are settled, but {amount_paid_minor} was paid")
+    if settled_before < 0:
+        raise ValueError(f"unpaid items are worth {-settled_before} more than the invoice")
+    arrears = max(0, settled_before - amount_paid_minor)
 
     settled = {department for department in unpaid if scope.names(department)}
     on_account = amount_paid_minor + applied_minor - settled_before - sum(_total(unpaid[department]) for department in settled)
-    if on_account < 0:
+    if on_account < -arrears:
         sentence = f"Part of this invoice was written off, so {scope} can't be settled whole: take the money on account instead."
-        raise PartWrittenOff(sentence, scope=str(scope), short_minor=-on_account)
+        raise PartWrittenOff(sentence, scope=str(scope), short_minor=-on_account - arrears)
     for department, of_department in unpaid.items():
         if department in settled:
             continue
@@ -210,7 +213,7 @@ def settle(
         amount_paid_minor=amount_paid_minor + applied_minor,
         amount_due_minor=amount_due_minor - applied_minor,
         due_minor=due_minor,
-        on_account_minor=on_account,
+        on_account_minor=max(0, on_account),
     )
 
 

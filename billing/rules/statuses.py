@@ -83,9 +83,9 @@ class InvoiceNotPaid(Refused):
     code = "invoice_not_paid"
 
 
-def amount_due(total: int, paid: int, written_off: int, credited: int) -> int:
-    """Compute what an invoice still owes: its total, less what was paid, written off and credited."""
-    return total - paid - written_off - credited
+def amount_due(total: int, paid: int, written_off: int, credited: int, payer: int = 0) -> int:
+    """Compute what the client still owes of an invoice: its total, less the payer's part, and what was paid, written off and credited."""
+    return total - payer - paid - written_off - credited
 
 
 def stored_status(
@@ -98,13 +98,14 @@ def stored_status(
     written_off_minor: int,
     has_unpaid_items: bool,
     has_live_payment: bool,
+    payer_minor: int = 0,
 ) -> InvoiceStatus:
     """Derive the status from these facts, the first that holds: draft, cancelled, paid, partial, sent.
 
     A draft that was cancelled is cancelled: only a live draft can be edited and issued.
     A live payment is one that was not voided; one of 0.00 counts too.
     """
-    due = amount_due(total_minor, amount_paid_minor, written_off_minor, credited_minor)
+    due = amount_due(total_minor, amount_paid_minor, written_off_minor, credited_minor, payer_minor)
     if not issued:
         return InvoiceStatus.CANCELLED if cancelled else InvoiceStatus.DRAFT
     if cancelled or (total_minor > 0 and credited_minor == total_minor):

@@ -16,6 +16,7 @@ from billing.model import CLINIC, AuditEntry, Client, Invoice, InvoiceItem, Pati
 from billing.model.types import IdType, InstantType, WholeType
 from billing.money import currency, format_amount, format_quantity, format_rate, format_unit_price
 from billing.rules.spreadsheet import safe_cell
+from billing.services.listing import DUE
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
@@ -142,9 +143,7 @@ _INVOICES = _Table(
     _batch(
         select(
             *Invoice.__table__.columns,
-            (Invoice.total_minor - Invoice.amount_paid_minor - Invoice.written_off_minor - Invoice.credited_minor).label(
-                "amount_due_minor"
-            ),
+            DUE.label("amount_due_minor"),
             Patient.name.label("patient"),
             Client.name.label("client"),
         )
@@ -156,7 +155,7 @@ _INVOICES = _Table(
         after=(_AT, _ID),
     ),
     """number status issue_date:plain due_date:plain client patient
-    currency net:amount tax:amount total:amount amount_paid:amount written_off:amount credited:amount amount_due:amount
+    currency net:amount tax:amount total:amount payer:amount amount_paid:amount written_off:amount credited:amount amount_due:amount
     source note cancel_reason created_at:plain issued_at:plain cancelled_at:plain id:plain patient_id:plain client_id:plain consultation_id:plain""",
     _FIRST,
     _place("created_at", "id"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
 
 from billing.errors import Invalid
 from billing.model import CLINIC, Invoice, Payment
@@ -77,6 +77,7 @@ INVOICE_COLUMNS = (
     Invoice.amount_paid_minor,
     Invoice.written_off_minor,
     Invoice.credited_minor,
+    Invoice.payer_minor,
     Invoice.patient_id,
     Invoice.client_id,
     Invoice.consultation_id,
@@ -86,6 +87,11 @@ INVOICE_COLUMNS = (
     Invoice.due_date,
     Invoice.version,
 )
+DUE: ColumnElement[int] = (
+    Invoice.total_minor - Invoice.payer_minor - Invoice.amount_paid_minor - Invoice.written_off_minor - Invoice.credited_minor
+)
+"""What the client still owes of an invoice (`amount_due` of rules/statuses.py), where it is not cancelled."""
+
 _PAYMENT_COLUMNS = (
     Payment.id,
     Payment.receipt_number,
@@ -116,8 +122,7 @@ def list_invoices(
     tx.require("invoices.read")
     statement = select(*INVOICE_COLUMNS).where(Invoice.clinic_id == CLINIC)
     if status == "overdue":
-        due = Invoice.total_minor - Invoice.amount_paid_minor - Invoice.written_off_minor - Invoice.credited_minor
-        statement = statement.where(Invoice.status.in_(["sent", "partial"]), Invoice.due_date < tx.business_date, due > 0)
+        statement = statement.where(Invoice.status.in_(["sent", "partial"]), Invoice.due_date < tx.business_date, DUE > 0)
     elif status is not None:
         if status not in set(InvoiceStatus):
             raise BadStatus(f"{status[:40]!r} is no status: choose from {', '.join(InvoiceStatus)} or overdue.", status=status)
@@ -165,7 +170,7 @@ def payment_select() -> Select[*tuple[Any, ...]]:
 
 def seen(tx: Transaction, row: Any) -> InvoiceRow:
     """Return an invoice's columns as people see them: what is due, and the shown status."""
-    (row_id, number, status, currency, net, tax, total, paid, written_off, credited, *rest) = row
-    due = 0 if status == "cancelled" else amount_due(total, paid, written_off, credited)
+    (row_id, number, status, currency, net, tax, total, paid, written_off, credited, payer, *rest) = row
+    due = 0 if status == "cancelled" else amount_due(total, paid, written_off, credited, payer)
     shown = shown_status(InvoiceStatus(status), due_date=rest[6], amount_due_minor=due, today=tx.business_date)
     return InvoiceRow(row_id, number, shown, currency, net, tax, total, paid, due, *rest)

@@ -68,8 +68,14 @@ class OpenInvoice:
 
     @property
     def amount_due_minor(self) -> int:
-        """What is still due, in minor units of the invoice's currency."""
-        return amount_due(self.row.total_minor, self.row.amount_paid_minor, self.row.written_off_minor, self.row.credited_minor)
+        """What the client still owes, in minor units of the invoice's currency."""
+        row = self.row
+        return amount_due(row.total_minor, row.amount_paid_minor, row.written_off_minor, row.credited_minor, row.payer_minor)
+
+    @property
+    def unpaid(self) -> tuple[Row, ...]:
+        """The items that can still be paid: neither paid nor credited away."""
+        return tuple(row for row in self.items if row.payment_id is None and row.credited_milli < row.quantity_milli)
 
     def check(self, action: Action) -> None:
         """Raise unless the invoice's status allows the action."""
@@ -124,6 +130,11 @@ def from_rows(found: list[Row], items: list[Row], invoice_id: str) -> OpenInvoic
         breed=row.patient_breed,
     )
     return OpenInvoice(row, tuple(items), patient)
+
+
+def clients_part(row: Any) -> int:
+    """Return what the client is still billed for an item: less its credit notes and the payer's part."""
+    return int(row.total_minor - row.credited_minor - row.payer_minor)
 
 
 def billed_item(row: Any) -> BilledItem:

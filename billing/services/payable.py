@@ -16,7 +16,7 @@ from billing.rules.settlement import OpenItem, Scope, Settlement
 from billing.services.acting import Needs, Part, facts_for, listening, need_calls, parts_of
 from billing.services.invoice_steps import ISSUE_HOOKS
 from billing.services.keys import Key
-from billing.services.open_invoice import ITEMS, LOCK_INVOICE, SEE_INVOICE, OpenInvoice, Step, calls_of, from_rows
+from billing.services.open_invoice import ITEMS, LOCK_INVOICE, SEE_INVOICE, OpenInvoice, Step, calls_of, clients_part, from_rows
 from billing.transaction import Transaction
 from billing.trips import Query
 
@@ -111,7 +111,7 @@ def read_payable(tx: Transaction, invoice_id: str, asked: Key, *, locking: bool 
 
 
 def _open_items(opened: OpenInvoice) -> list[OpenItem]:
-    return [OpenItem(row.id, row.department, row.total_minor, row.payment_id is not None) for row in opened.items]
+    return [OpenItem(row.id, row.department, clients_part(row), paid=False) for row in opened.unpaid]
 
 
 def due_for(tx: Transaction, opened: OpenInvoice, scope: Scope) -> int:
@@ -127,7 +127,7 @@ def settle(tx: Transaction, opened: OpenInvoice, scope: Scope, applied_minor: in
         _open_items(opened),
         scope=scope,
         applied_minor=applied_minor,
-        total_minor=opened.row.total_minor,
+        total_minor=opened.row.total_minor - opened.row.payer_minor,
         amount_paid_minor=opened.row.amount_paid_minor,
         department_order=[each.code for each in tx.clinic.departments],
         written_off_minor=opened.row.written_off_minor,

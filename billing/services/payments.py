@@ -27,7 +27,7 @@ from billing.services.inputs import check_line
 from billing.services.invoice_steps import Issue
 from billing.services.keys import Key
 from billing.services.numbering import next_number
-from billing.services.open_invoice import OpenInvoice, Step
+from billing.services.open_invoice import OpenInvoice, Step, clients_part
 from billing.services.payable import (
     Answer,
     Payable,
@@ -185,7 +185,7 @@ def _issue_on_the_way(tx: Transaction, step: Step) -> tuple[Issue | None, kernel
 def _taken(
     tx: Transaction, opened: OpenInvoice, payment_id: str, scope: Scope, tendered: Tendered, settled: Settlement, number: Number
 ) -> PaymentTaken:
-    unpaid = {row.id for row in opened.items if row.payment_id is None} - set(settled.item_ids)
+    unpaid = {row.id for row in opened.unpaid} - set(settled.item_ids)
     status = stored_status(
         issued=True,
         cancelled=False,
@@ -195,6 +195,7 @@ def _taken(
         written_off_minor=opened.row.written_off_minor,
         has_unpaid_items=bool(unpaid),
         has_live_payment=True,
+        payer_minor=opened.row.payer_minor,
     )
     return PaymentTaken(
         id=payment_id,
@@ -285,8 +286,7 @@ def _write(
 
 
 def _settled_row(payment_id: str, row: Any) -> dict[str, Any]:
-    amount = row.total_minor - row.payer_minor - row.credited_minor
-    return {"payment_id": payment_id, "item_id": row.id, "amount_minor": amount, "payer_minor": row.payer_minor}
+    return {"payment_id": payment_id, "item_id": row.id, "amount_minor": clients_part(row), "payer_minor": row.payer_minor}
 
 
 def _record(tx: Transaction, taken: PaymentTaken, number: Number) -> None:

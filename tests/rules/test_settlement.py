@@ -339,15 +339,35 @@ def test_amount_that_the_tenders_could_not_give_is_an_error_of_the_caller(scope:
         pay(ITEMS, scope, applied)
 
 
-def test_books_that_settled_more_than_was_paid_are_an_error() -> None:
-    items = (item("1", "visit", 500, paid=True), item("2", "dental", 600))
+def test_arrears_are_paid_with_all_or_on_account() -> None:
+    # A payer has rejected 80 of a visit that is settled: its client owes them, and nothing is unpaid.
+    settled = (item("1", "visit", 500, paid=True),)
+    arrears = partial(settle, settled, total_minor=500, amount_paid_minor=420, department_order=ORDER)
 
-    with pytest.raises(ValueError, match="items worth 500 are settled, but 499 was paid"):
-        pay(items, ON_ACCOUNT, 1, paid=499)
+    all_of_it = arrears(scope=ALL, applied_minor=80)
+    some = arrears(scope=ON_ACCOUNT, applied_minor=30)
+    with pytest.raises(NothingToPay, match="what is unpaid is in arrears, which ALL pays"):
+        arrears(scope=Scope.of("visit"), applied_minor=80)
+
+    assert (all_of_it.item_ids, all_of_it.due_minor, all_of_it.amount_due_minor, all_of_it.on_account_minor) == ((), 80, 0, 0)
+    assert (some.item_ids, some.amount_due_minor, some.on_account_minor) == ((), 50, 0)
+
+
+def test_department_is_settled_beside_arrears_and_money_on_account_pays_them_first() -> None:
+    items = (item("1", "visit", 500, paid=True), item("2", "dental", 600))
+    arrears = partial(settle, items, total_minor=1_100, amount_paid_minor=420, department_order=ORDER)
+
+    dental = arrears(scope=Scope.of("dental"), applied_minor=600)
+    enough_for_dental = arrears(scope=ON_ACCOUNT, applied_minor=679)
+    everything = arrears(scope=ALL, applied_minor=680)
+
+    assert (dental.item_ids, dental.amount_due_minor, dental.on_account_minor) == (("2",), 80, 0)
+    assert (enough_for_dental.item_ids, enough_for_dental.on_account_minor) == ((), 599)
+    assert (everything.item_ids, everything.amount_due_minor) == (("2",), 0)
 
 
 def test_books_with_more_items_than_their_total_are_an_error() -> None:
-    with pytest.raises(ValueError, match="items worth -1 are settled"):
+    with pytest.raises(ValueError, match="unpaid items are worth 1 more than the invoice"):
         settle(ITEMS, scope=ON_ACCOUNT, applied_minor=1, total_minor=15_399, amount_paid_minor=0, department_order=ORDER)
 
 

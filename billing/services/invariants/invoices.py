@@ -6,31 +6,37 @@ from sqlalchemy import Numeric, Text, and_, case, cast, exists, func, literal_co
 from sqlalchemy.sql.elements import ColumnElement
 
 from billing.changes.declare import Invariant
-from billing.model import CLINIC, Clinic, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, SourceClaim
+from billing.model import CLINIC, Clinic, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, Reversal, SourceClaim
 from billing.rules.totals import Rounding
+from billing.services.listing import DUE
 
 _MINOR = 10_000_000
 """Thousandths of a quantity times ten-thousandths of a minor unit: this many of them are one minor unit."""
 
+_CREDITED = InvoiceItem.credited_milli >= InvoiceItem.quantity_milli
+_CLOSED = or_(InvoiceItem.payment_id.is_not(None), _CREDITED)
+_CLIENTS_PART = InvoiceItem.total_minor - InvoiceItem.credited_minor - InvoiceItem.payer_minor
 ITEM_SUMS = (
     select(
         InvoiceItem.invoice_id,
         func.count().label("item_count"),
-        func.count(InvoiceItem.payment_id).label("settled"),
+        func.sum(case((_CLOSED, 1), else_=0)).label("closed"),
+        func.sum(case((and_(InvoiceItem.payment_id.is_not(None), ~_CREDITED), 1), else_=0)).label("kept"),
         func.sum(InvoiceItem.net_minor).label("net_minor"),
         func.sum(InvoiceItem.adjustment_minor).label("adjustment_minor"),
         func.sum(InvoiceItem.taxable_minor).label("taxable_minor"),
         func.sum(InvoiceItem.tax_minor).label("tax_minor"),
         func.sum(InvoiceItem.total_minor).label("total_minor"),
-        func.sum(case((InvoiceItem.payment_id.is_not(None), InvoiceItem.total_minor), else_=0)).label("settled_minor"),
+        func.sum(case((InvoiceItem.payment_id.is_not(None), _CLIENTS_PART), else_=0)).label("settled_minor"),
     )
     .where(InvoiceItem.clinic_id == CLINIC)
     .group_by(InvoiceItem.invoice_id)
     .subquery("item_sums")
 )
-HAS_UNPAID_ITEM = func.coalesce(ITEM_SUMS.c.item_count - ITEM_SUMS.c.settled, 0) > 0
-HAS_PAYMENT = exists(select(Payment.id).where(Payment.clinic_id == CLINIC, Payment.invoice_id == Invoice.id))
-DUE: ColumnElement[int] = Invoice.total_minor - Invoice.amount_paid_minor - Invoice.written_off_minor - Invoice.credited_minor
+HAS_UNPAID_ITEM = func.coalesce(ITEM_SUMS.c.item_count - ITEM_SUMS.c.closed, 0) > 0
+VOIDED = exists(select(Reversal.id).where(Reversal.clinic_id == CLINIC, Reversal.payment_id == Payment.id))
+"""Whether a payment was voided; one that was not is live."""
+HAS_PAYMENT = exists(select(Payment.id).where(Payment.clinic_id == CLINIC, Payment.invoice_id == Invoice.id, ~VOIDED))
 
 
 def reductions(on: Any, *, charge: bool) -> ColumnElement[int]:
@@ -231,7 +237,7 @@ INVOICES = (
     ),
     Invariant(
         "cancelled_holds_nothing",
-        "A cancelled invoice holds no money, no paid item and no claim on a source.",
+        "A cancelled invoice holds no money, no paid item that was not credited, and no claim on a source.",
         select(Invoice.id, Invoice.number)
         .outerjoin(ITEM_SUMS, ITEM_SUMS.c.invoice_id == Invoice.id)
         .where(
@@ -239,7 +245,7 @@ INVOICES = (
             Invoice.cancelled_at.is_not(None),
             or_(
                 Invoice.amount_paid_minor != 0,
-                func.coalesce(ITEM_SUMS.c.settled, 0) != 0,
+                func.coalesce(ITEM_SUMS.c.kept, 0) != 0,
                 exists(select(SourceClaim.source).where(SourceClaim.clinic_id == CLINIC, SourceClaim.invoice_id == Invoice.id)),
             ),
         ),

@@ -3,16 +3,24 @@
 from sqlalchemy import Text, and_, case, exists, func, literal_column, or_, select
 
 from billing.changes.declare import Invariant
-from billing.model import CLINIC, Effect, Invoice, InvoiceItem, Payment, PaymentItem, Tender
+from billing.model import CLINIC, Claim, Effect, Invoice, InvoiceItem, Payment, PaymentItem, Reversal, Tender
 from billing.rules.settlement import ScopeKind
-from billing.services.invariants.invoices import DUE, HAS_PAYMENT, HAS_UNPAID_ITEM, ITEM_SUMS
+from billing.services.invariants.invoices import HAS_PAYMENT, HAS_UNPAID_ITEM, ITEM_SUMS, VOIDED
+from billing.services.listing import DUE
 
 _APPLIED = (
     select(Payment.invoice_id, func.sum(Payment.applied_minor).label("applied_minor"))
-    .where(Payment.clinic_id == CLINIC)
+    .where(Payment.clinic_id == CLINIC, ~VOIDED)
     .group_by(Payment.invoice_id)
     .subquery("applied")
 )
+_REFUNDED = (
+    select(Reversal.invoice_id, func.sum(Reversal.refunded_minor).label("refunded_minor"))
+    .where(Reversal.clinic_id == CLINIC, Reversal.kind != "void")
+    .group_by(Reversal.invoice_id)
+    .subquery("refunded")
+)
+_PAID = func.coalesce(_APPLIED.c.applied_minor, 0) - func.coalesce(_REFUNDED.c.refunded_minor, 0)
 _TENDERED = (
     select(Tender.payment_id, func.sum(Tender.amount_minor).label("amount_minor"))
     .where(Tender.clinic_id == CLINIC)
@@ -29,12 +37,16 @@ _NAMES_DEPARTMENT = or_(
 _ON_ACCOUNT = Payment.scope == ScopeKind.ON_ACCOUNT.value
 
 _INVOICE_OF_PAYMENT = and_(Invoice.clinic_id == Payment.clinic_id, Invoice.id == Payment.invoice_id)
+_UNPAID = and_(InvoiceItem.payment_id.is_(None), InvoiceItem.credited_milli < InvoiceItem.quantity_milli)
+_VOIDED_ITEM = exists(select(Reversal.id).where(Reversal.clinic_id == CLINIC, Reversal.payment_id == PaymentItem.payment_id))
 _SETTLED_BY = exists(
     select(PaymentItem.item_id).where(
         PaymentItem.clinic_id == CLINIC,
         PaymentItem.payment_id == InvoiceItem.payment_id,
         PaymentItem.item_id == InvoiceItem.id,
-        PaymentItem.amount_minor == InvoiceItem.total_minor,
+        PaymentItem.amount_minor >= 0,
+        PaymentItem.amount_minor + PaymentItem.payer_minor <= InvoiceItem.total_minor,
+        or_(InvoiceItem.credited_minor > 0, PaymentItem.amount_minor + PaymentItem.payer_minor == InvoiceItem.total_minor),
     )
 )
 _SETTLED_BY_ACTION = exists(
@@ -46,10 +58,11 @@ _SETTLED_BY_ACTION = exists(
 PAYMENTS = (
     Invariant(
         "invoice_paid_is_its_payments",
-        "What is paid of an invoice is the sum of its payments.",
-        select(Invoice.id, Invoice.number, Invoice.amount_paid_minor, func.coalesce(_APPLIED.c.applied_minor, 0).label("payments_minor"))
+        "What is paid of an invoice is the sum of its payments that were not voided, less what was refunded.",
+        select(Invoice.id, Invoice.number, Invoice.amount_paid_minor, _PAID.label("payments_minor"))
         .outerjoin(_APPLIED, _APPLIED.c.invoice_id == Invoice.id)
-        .where(Invoice.clinic_id == CLINIC, Invoice.amount_paid_minor != func.coalesce(_APPLIED.c.applied_minor, 0)),
+        .outerjoin(_REFUNDED, _REFUNDED.c.invoice_id == Invoice.id)
+        .where(Invoice.clinic_id == CLINIC, Invoice.amount_paid_minor != _PAID),
     ),
     Invariant(
         "payment_identity",
@@ -94,22 +107,26 @@ PAYMENTS = (
         "After a payment of a department, or of ALL, nothing of it is unpaid.",
         select(InvoiceItem.id, InvoiceItem.invoice_id, Payment.id.label("payment_id"))
         .join(Payment, and_(Payment.clinic_id == InvoiceItem.clinic_id, Payment.invoice_id == InvoiceItem.invoice_id))
-        .where(InvoiceItem.clinic_id == CLINIC, InvoiceItem.payment_id.is_(None), ~_ON_ACCOUNT, _NAMES_DEPARTMENT),
+        .where(InvoiceItem.clinic_id == CLINIC, _UNPAID, ~_ON_ACCOUNT, _NAMES_DEPARTMENT, ~VOIDED),
     ),
     Invariant(
         "department_settled_whole",
         "Of a department on an invoice all items are paid, or none.",
         select(InvoiceItem.invoice_id, InvoiceItem.department)
-        .where(InvoiceItem.clinic_id == CLINIC)
+        .where(InvoiceItem.clinic_id == CLINIC, or_(InvoiceItem.payment_id.is_not(None), _UNPAID))
         .group_by(InvoiceItem.invoice_id, InvoiceItem.department)
         .having(and_(func.count(InvoiceItem.payment_id) > 0, func.count(InvoiceItem.payment_id) < func.count())),
     ),
     Invariant(
         "money_covers_settled_items",
-        "The items that are paid cost no more than was paid of their invoice: money on account is never below zero.",
+        "The items that are paid cost their client no more than was paid of the invoice, but for what a payer has rejected since.",
         select(Invoice.id, Invoice.number)
         .join(ITEM_SUMS, ITEM_SUMS.c.invoice_id == Invoice.id)
-        .where(Invoice.clinic_id == CLINIC, ITEM_SUMS.c.settled_minor - Invoice.credited_minor > Invoice.amount_paid_minor),
+        .outerjoin(Claim, and_(Claim.clinic_id == Invoice.clinic_id, Claim.invoice_id == Invoice.id))
+        .where(
+            Invoice.clinic_id == CLINIC,
+            ITEM_SUMS.c.settled_minor > Invoice.amount_paid_minor + func.coalesce(Claim.rejected_minor, 0),
+        ),
     ),
     Invariant(
         "nothing_due_is_settled",
@@ -130,13 +147,13 @@ PAYMENTS = (
         "item_paid_once",
         "An item is paid by one payment at most.",
         select(PaymentItem.item_id, func.count().label("payments"))
-        .where(PaymentItem.clinic_id == CLINIC)
+        .where(PaymentItem.clinic_id == CLINIC, ~_VOIDED_ITEM)
         .group_by(PaymentItem.item_id)
         .having(func.count() > 1),
     ),
     Invariant(
         "item_paid_as_recorded",
-        "An item is paid exactly if a payment lists it, with the item's total.",
+        "An item is paid exactly if a payment lists it, with at most the item's total for client and payer together.",
         select(InvoiceItem.id, InvoiceItem.invoice_id, InvoiceItem.payment_id).where(
             InvoiceItem.clinic_id == CLINIC,
             or_(
@@ -155,8 +172,8 @@ PAYMENTS = (
             PaymentItem.clinic_id == CLINIC,
             or_(
                 InvoiceItem.invoice_id != Payment.invoice_id,
-                InvoiceItem.payment_id.is_(None),
-                InvoiceItem.payment_id != PaymentItem.payment_id,
+                and_(~VOIDED, or_(InvoiceItem.payment_id.is_(None), InvoiceItem.payment_id != PaymentItem.payment_id)),
+                and_(VOIDED, InvoiceItem.payment_id == PaymentItem.payment_id),
             ),
         ),
     ),
