@@ -127,6 +127,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory, grooming: Path) -> Path:
     """Make a SQLite file with the operator and the clinic north, which the tests copy."""
     path = tmp_path_factory.mktemp("founded") / "founded.sqlite3"
     clinic = ["clinic", "create", "--code", "north", "--name", "North", "--currency", "EUR", "--time-zone", "Europe/Berlin"]
+    clinic += ["--policy", "cash_needs_shift=false"]  # most tests pay without opening one
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(grooming)
         patch.setenv("BILLING_PLUGINS", "grooming")
