@@ -1,6 +1,7 @@
 """Who may do what: permissions and roles as one table, for services, interfaces, docs and tests. It must not know staff or clinics.
 
-The smallest sensible roles: nobody holds maker and checker of the same act, and running the installation is no right to money.
+The smallest sensible roles: who takes money can't give it back alone, an approval is never one's own, and running the installation is no
+right to money.
 """
 
 from collections.abc import Collection, Mapping
@@ -60,6 +61,27 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("invoices.issue", "Issue invoices."),
     Permission("invoices.cancel", "Cancel invoices of which nothing is paid."),
     Permission("payments.take", "Take payments."),
+    Permission("payments.reverse", "Begin a void, refund, return or write-off; somebody else's approval may be needed."),
+    Permission("payments.void", "Void a payment, and approve that."),
+    Permission(
+        "payments.refund", "Give money back: refunds, returns, cancellations after payment, pay-outs of a wallet; and approve that."
+    ),
+    Permission("invoices.write_off", "Write off what is due, and approve that."),
+    Permission("approvals.give", "Give an approval, of what one may do oneself."),
+    Permission("discounts.approve", "Approve discounts beyond the limit of a role."),
+    Permission("discounts.manage", "Add and end discount codes."),
+    Permission("wallets.read", "See the wallets of clients and their statements."),
+    Permission("wallets.use", "Top a client's wallet up, and begin a pay-out of it."),
+    Permission("shifts.work", "Open, count and close one's own shift, and move cash in and out of it."),
+    Permission("shifts.read", "See everybody's shifts and their reports."),
+    Permission("payers.read", "See payers and coverages."),
+    Permission("payers.manage", "Add and change payers and coverages."),
+    Permission("claims.manage", "Submit claims to payers, and book what they pay and reject."),
+    Permission("periods.close", "Close a month."),
+    Permission("accounts.manage", "Name and number the accounts of the journal."),
+    Permission("journal.read", "See the journal and its balances, and export it."),
+    Permission("reports.read", "See reports of takings, receivables, tax, shifts, voids and discounts."),
+    Permission("reminders.send", "Remind of overdue invoices."),
     Permission("receipts.print", "Print and reprint receipts."),
     Permission("documents.read", "See and print invoices as documents."),
     Permission("exports.read", "Export lists as files."),
@@ -73,22 +95,27 @@ PERMISSIONS: tuple[Permission, ...] = (
 
 _DESK = frozenset(
     {"patients.read", "patients.write", "prices.read", "consultations.read", "invoices.read", "invoices.issue", "documents.read"}
+    | {"payers.read"}
 )
-_CLINICIAN = _DESK | {"invoices.create", "consultations.manage"}
+_CARE = _DESK | {"invoices.create", "consultations.manage"}
 _READS_ALL = frozenset(permission.name for permission in PERMISSIONS if permission.name.endswith(".read"))
 
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        Role.CLINICIAN: _CLINICIAN,
-        Role.CASHIER: _DESK | {"payments.take", "receipts.print"},
+        Role.CLINICIAN: _CARE | {"wallets.read"},
+        Role.CASHIER: _DESK | {"payments.take", "payments.reverse", "receipts.print", "shifts.work", "wallets.read", "wallets.use"},
         Role.MANAGER: _READS_ALL
-        | {"prices.manage", "prices.override", "invoices.free_text", "invoices.cancel", "receipts.print", "doctor.run"},
+        | {"prices.manage", "prices.override", "invoices.free_text", "invoices.cancel", "receipts.print", "doctor.run"}
+        | {"payments.reverse", "payments.void", "payments.refund", "invoices.write_off", "approvals.give", "shifts.work"}
+        | {"discounts.approve", "discounts.manage", "payers.manage", "claims.manage"}
+        | {"periods.close", "accounts.manage", "reminders.send"},
         Role.AUDITOR: _READS_ALL | {"audit.verify", "doctor.run"},
-        Role.ADMIN: _CLINICIAN
+        Role.ADMIN: _CARE
         | {"clinics.manage", "staff.manage", "providers.manage", "plugins.manage", "departments.manage", "series.manage"}
-        | {"audit.read", "doctor.run"},
-        Role.IMPORTER: _CLINICIAN
-        | {"imports.run", "dates.backdate", "providers.manage", "prices.manage", "prices.override", "payments.take"},
+        | {"audit.read", "doctor.run", "shifts.read", "payers.manage", "accounts.manage"},
+        Role.IMPORTER: _CARE
+        | {"imports.run", "dates.backdate", "providers.manage", "prices.manage", "prices.override", "payments.take"}
+        | {"wallets.use", "shifts.work", "payers.manage", "claims.manage"},
         Role.OPERATOR: frozenset(permission.name for permission in PERMISSIONS),
     }
 )

@@ -39,6 +39,25 @@ invoices.free_text    . . x . . .
 invoices.issue        x x . . x x
 invoices.cancel       . . x . . .
 payments.take         . x . . . x
+payments.reverse      . x x . . .
+payments.void         . . x . . .
+payments.refund       . . x . . .
+invoices.write_off    . . x . . .
+approvals.give        . . x . . .
+discounts.approve     . . x . . .
+discounts.manage      . . x . . .
+wallets.read          x x x x . .
+wallets.use           . x . . . x
+shifts.work           . x x . . x
+shifts.read           . . x x x .
+payers.read           x x x x x x
+payers.manage         . . x . x x
+claims.manage         . . x . . x
+periods.close         . . x . . .
+accounts.manage       . . x . x .
+journal.read          . . x x . .
+reports.read          . . x x . .
+reminders.send        . . x . . .
 receipts.print        . x x . . .
 documents.read        x x x x x x
 exports.read          . . x x . .
@@ -78,8 +97,18 @@ def test_operator_has_every_permission_that_of_plugins_too() -> None:
 
 def test_administration_is_no_right_to_money() -> None:
     money = {"payments.take", "prices.override", "prices.manage", "invoices.free_text", "invoices.cancel", "dates.backdate"}
+    back = {"payments.reverse", "payments.void", "payments.refund", "invoices.write_off", "approvals.give", "discounts.approve"}
+    moved = {"wallets.use", "shifts.work", "claims.manage", "periods.close"}
 
-    assert not permissions_of(Role.ADMIN) & money
+    assert not permissions_of(Role.ADMIN) & (money | back | moved)
+
+
+def test_who_takes_money_begins_a_reversal_and_cannot_finish_it_alone() -> None:
+    cashier = permissions_of(Role.CASHIER)
+
+    assert {"payments.take", "payments.reverse"} <= cashier
+    assert not cashier & {"payments.void", "payments.refund", "invoices.write_off", "approvals.give", "discounts.approve"}
+    assert "payments.take" not in permissions_of(Role.MANAGER)
 
 
 def test_auditor_reads_everything_and_changes_nothing() -> None:
