@@ -66,6 +66,8 @@ class RefundedItem:
     item: BilledItem
     quantity_milli: int
     effects: tuple[StoredEffect, ...]
+    condition: str = "good"
+    """What became of the goods: `good` (they can be sold again) or `destroyed`."""
 
     @property
     def id(self) -> str:
@@ -168,7 +170,7 @@ class PaymentFacts:
 
 @dataclass(frozen=True, slots=True)
 class RefundFacts:
-    """The refund that is being given."""
+    """The reversal that is being done. `payment_id` is the payment that is voided, '' where no single one is meant."""
 
     id: str
     invoice_id: str
@@ -181,6 +183,8 @@ class RefundFacts:
     actor_id: str
     settings: Any = None
     given: Any = None
+    kind: str = "refund"
+    """void, refund, return or cancel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,18 @@ def on_invoice_cancelled(invoice: InvoiceFacts, items: tuple[BilledItem, ...], k
     """
 
 
+@hookspec
+def on_invoice_written_off(invoice: InvoiceFacts, items: tuple[BilledItem, ...], known: Known) -> Iterable[Change]:  # type: ignore[empty-body]
+    """Say what changes because these items of mine, of an issued invoice, will not be paid any more: credited unpaid, or the rest written off.
+
+    When: in the transaction, after every check, before the write. `known` holds the needs `of="billing"`.
+    Returns: changes of the plugin's own tables.
+    May raise: `Refused`; the reversal is then undone.
+    Order: must not matter.
+    Added in 0.1. Example: docs/hooks/on_invoice_written_off.md
+    """
+
+
 # --- payments -----------------------------------------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnClause, Select, TableClause, Text, TextClause, bindparam, column, select, table, text
+from sqlalchemy import ColumnClause, Select, TableClause, Text, TextClause, bindparam, column, func, select, table, text
 from sqlalchemy.sql import visitors
 
-from billing.model import CLINIC, Invoice, InvoiceItem, Patient, Upkeep
+from billing.model import CLINIC, Effect, Invoice, InvoiceItem, Patient, Payment, Upkeep
+from billing.model.lists import ids
 from billing.model.scoping import bind_clinic, require_scoped
 from billing.model.types import DayType, IdType, WholeType
 from billing.trips import DIALECTS, Prepared, Row, prepare
@@ -97,7 +98,11 @@ class Need:
 
 
 Items = Literal["given", "stored", "draft"]
-"""Where the items of a source are: given as JSON (`rows`), stored with an invoice (`invoice_id`), or those of an invoice if it is a draft."""
+"""Where the items of a source are: given as JSON (`rows`), stored with an invoice (`invoice_id`), or those of an invoice if it is a draft.
+
+Those of `refunding`, stored: the items that a reversal is about, by their effects. It is about the paid items of `invoice_id`, or of the one
+payment `payment_id`; with `whole` 0 only about those in `item_ids` (a JSON array).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,10 @@ Known = Mapping[Need, tuple[Row, ...]]
 
 def _cte(of: str, dialect: str, items: Items) -> Any:
     if of == "paying":
-        return _stored_items().where(InvoiceItem.payment_id.is_(None)).cte(of)
+        unpaid = InvoiceItem.payment_id.is_(None) & (InvoiceItem.credited_milli < InvoiceItem.quantity_milli)
+        return _stored_items().where(unpaid).cte(of)
+    if of == "refunding" and items == "stored":
+        return _stored_effects().cte(of)
     if items != "given":
         stored = _stored_items()
         return (stored if items == "stored" else stored.where(Invoice.status == "draft")).cte(of)
@@ -128,22 +136,45 @@ def _cte(of: str, dialect: str, items: Items) -> Any:
     return body.columns(*(column(each.name, each.type) for each in columns)).cte(of)
 
 
+def _item_columns() -> tuple[Any, ...]:
+    return (
+        InvoiceItem.id.label("item_id"),
+        InvoiceItem.department,
+        InvoiceItem.service_id,
+        InvoiceItem.quantity_milli,
+        InvoiceItem.provider_id,
+        Patient.id.label("patient_id"),
+        Patient.sex,
+        Patient.birth_date,
+        Patient.species,
+    )
+
+
 def _stored_items() -> Any:
     return (
-        select(
-            InvoiceItem.id.label("item_id"),
-            InvoiceItem.department,
-            InvoiceItem.service_id,
-            InvoiceItem.quantity_milli,
-            InvoiceItem.provider_id,
-            Patient.id.label("patient_id"),
-            Patient.sex,
-            Patient.birth_date,
-            Patient.species,
-        )
+        select(*_item_columns())
         .join(Invoice, (Invoice.clinic_id == InvoiceItem.clinic_id) & (Invoice.id == InvoiceItem.invoice_id))
         .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
         .where(InvoiceItem.clinic_id == CLINIC, InvoiceItem.invoice_id == bindparam("invoice_id", type_=IdType()))
+    )
+
+
+def _stored_effects() -> Any:
+    payment = bindparam("payment_id", type_=IdType())
+    of_payment = select(Payment.invoice_id).where(Payment.clinic_id == CLINIC, Payment.id == payment).scalar_subquery()
+    chosen = (bindparam("whole", type_=WholeType()) == 1) | InvoiceItem.id.op("IN")(ids("item_ids"))
+    return (
+        select(*_item_columns(), Effect.kind, Effect.row_key.label("row_id"))
+        .select_from(InvoiceItem)
+        .join(Invoice, (Invoice.clinic_id == InvoiceItem.clinic_id) & (Invoice.id == InvoiceItem.invoice_id))
+        .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
+        .join(Effect, (Effect.clinic_id == InvoiceItem.clinic_id) & (Effect.item_id == InvoiceItem.id))
+        .where(
+            InvoiceItem.clinic_id == CLINIC,
+            InvoiceItem.invoice_id == func.coalesce(bindparam("invoice_id", type_=IdType()), of_payment),
+            InvoiceItem.payment_id.is_not(None) & (payment.is_(None) | (InvoiceItem.payment_id == payment)),
+            chosen,
+        )
     )
 
 

@@ -126,16 +126,26 @@ class Shelf:
 
     @hookimpl
     def on_items_refunded(self, refund: RefundFacts, items: tuple[RefundedItem, ...], known: Known) -> Iterator[Change]:
-        """Put it back where it came from."""
+        """Put it back where it came from, unless it was destroyed."""
         for item in items:
             left = item.quantity_milli
-            for done in item.effects:
-                back = min(left, done.quantity_milli) if done.kind == "shelf.taken" else 0
+            for lot, taken in _still_out(item).items():
+                back = min(left, taken)
                 if back:
-                    yield adjust(ShelfLot, done.row, on_hand_milli=back)
-                    yield insert(ShelfMove, lot_id=done.row, item_id=item.id, quantity_milli=back)
-                    yield effect(item, "shelf.returned", row=done.row, quantity_milli=back)
+                    if item.condition == "good":
+                        yield adjust(ShelfLot, lot, on_hand_milli=back)
+                        yield insert(ShelfMove, lot_id=lot, item_id=item.id, quantity_milli=back)
+                    yield effect(item, "shelf.returned", row=lot, quantity_milli=back)
                     left -= back
+
+
+def _still_out(item: RefundedItem) -> dict[str, int]:
+    """Return by lot what was taken for an item and has not come back yet."""
+    out: dict[str, int] = {}
+    for done in item.effects:
+        sign = {"shelf.taken": 1, "shelf.returned": -1}.get(done.kind, 0)
+        out[done.row] = out.get(done.row, 0) + sign * done.quantity_milli
+    return out
 
 
 def sell(payment: PaymentFacts, items: tuple[PaidItem, ...], known: Known) -> Iterator[Change]:
@@ -172,3 +182,9 @@ class Desk:
         """State an effect for each item."""
         for item in items:
             yield effect(item, "desk.done", quantity_milli=item.quantity_milli)
+
+    @hookimpl
+    def on_items_refunded(self, items: Sequence[RefundedItem]) -> Iterator[Change]:
+        """State that it was undone."""
+        for item in items:
+            yield effect(item, "desk.undone", quantity_milli=item.quantity_milli)
