@@ -107,6 +107,12 @@ def on_invoice_cancelled(invoice: InvoiceFacts, items: tuple[BilledItem, ...], k
 
 
 @hookimpl
+def on_invoice_written_off(invoice: InvoiceFacts, items: tuple[BilledItem, ...], known: Known) -> Iterator[Change]:
+    """Let go what was held for items that will not be paid any more."""
+    return _reserve(invoice, items, known, RELEASED)
+
+
+@hookimpl
 def before_items_paid(payment: PaymentFacts, items: tuple[PaidItem, ...], known: Known) -> None:
     """Refuse what is no product, or of which less may be sold than is wanted."""
     _require_stock(payment, items, known)
