@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "consultation": _entry(DAILY, "consultation:consultation", "Visits: plan, open, close, cancel."),
     "invoice": _entry(DAILY, "invoice:invoice", "Invoices: create, preview, edit, issue, cancel, print."),
     "pay": _entry(DAILY, "pay:pay", "Take a payment."),
+    "shift": _entry(DAILY, "shift:shift", "The own drawer: open, move cash, count and close, report."),
     "receipt": _entry(DAILY, "receipt:receipt", "Payments that were taken, and their receipts."),
     "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
     "events": _entry(KEEP, "events:events", "What other systems are to be told."),
