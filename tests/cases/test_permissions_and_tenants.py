@@ -35,7 +35,7 @@ ROLES = [role for role in Role if role is not Role.OPERATOR]
 INNER = {
     "billing.services": [
         *("acting", "documents.content", "inputs", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
-        *("booking", "journal", "takings", "tills"),
+        *("approvals.decide", "approvals.find_live", "booking", "journal", "takings", "tills"),
         *("payable", "price_answers", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),
         *("invoice_steps.prepare_issue", "invoice_steps.ask_step", "invoice_steps.record_issue"),
     ],

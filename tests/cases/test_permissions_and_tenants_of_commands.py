@@ -96,6 +96,7 @@ TEXTS = {
     "time_zone": "UTC",
     "shape": "X-{value}",
     "role": "cashier",
+    "subject": "<receipt>",
     "service": "<code>",
     "department": "pharmacy",
 }

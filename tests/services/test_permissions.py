@@ -16,7 +16,19 @@ from billing.transaction import Transaction
 from billing.transaction.handle import PermissionMissing
 
 MODULES = (
-    *("audit", "clinics", "consultations", "doctor", "documents", "exports", "invoice_steps", "invoices", "listing", "patients"),
+    *(
+        "approvals",
+        "audit",
+        "clinics",
+        "consultations",
+        "doctor",
+        "documents",
+        "exports",
+        "invoice_steps",
+        "invoices",
+        "listing",
+        "patients",
+    ),
     *("payment_preview", "payments", "price_files", "prices", "reading", "series", "staff"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
@@ -25,6 +37,8 @@ MODULES = (
 """The modules of verbs; those of the core without `billing.services`. The other modules of services hold parts of verbs."""
 
 OPEN = {
+    "approvals.decide": "a part of reversals, which asked",
+    "approvals.find_live": "a part of acts that asked",
     "audit.recompute": "a part of the doctor, which asked",
     "clinics.list_clinics": "shows everybody their own clinics",
     "doctor.rules_of": "a part of `examine`, and of documentation",
@@ -39,6 +53,7 @@ OPEN = {
 """What takes a unit's `tx` and asks for nothing, and why."""
 
 PERMISSIONS = {
+    "approvals.give": ("approvals.give_approval",),
     "audit.read": ("audit.list_entries exports.export_audit",),
     "audit.verify": ("audit.verify_chain",),
     "clinics.manage": ("clinics.create_clinic clinics.update_clinic",),
@@ -67,7 +82,7 @@ PERMISSIONS = {
     "invoices.create": ("invoices.create_invoice invoices.edit_invoice invoices.preview_invoice",),
     "invoices.issue": ("invoice_steps.issue_invoice",),
     "invoices.read": (
-        "listing.every_invoice listing.list_invoices listing.list_payments reading.read_invoice reading.read_payment",
+        "approvals.list_approvals listing.every_invoice listing.list_invoices listing.list_payments reading.read_invoice reading.read_payment",
         "series.list_series",
     ),
     "lab.manage": (

@@ -15,7 +15,7 @@ class Entry:
     hidden: bool = False
 
 
-SET_UP, DAILY, KEEP = "Set up", "Every day", "Look after"
+SET_UP, DAILY, AFTER, KEEP = "Set up", "Every day", "After the payment", "Look after"
 FROM_PLUGINS = "From plugins"
 
 
@@ -37,6 +37,8 @@ COMMANDS: dict[str, Entry] = {
     "pay": _entry(DAILY, "pay:pay", "Take a payment."),
     "shift": _entry(DAILY, "shift:shift", "The own drawer: open, move cash, count and close, report."),
     "receipt": _entry(DAILY, "receipt:receipt", "Payments that were taken, and their receipts."),
+    "approve": _entry(AFTER, "approve:approve", "Consent that somebody else gives money back, writes off or discounts."),
+    "approvals": _entry(AFTER, "approve:list_", "Approvals that were given, and who has used them."),
     "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
     "events": _entry(KEEP, "events:events", "What other systems are to be told."),
     "doctor": _entry(KEEP, "doctor:doctor", "Check the books against all invariants."),

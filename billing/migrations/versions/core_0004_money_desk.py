@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from billing.migrations.money_desk import book_what_was
 from billing.model import types
 
 revision = "core_0004"
@@ -594,6 +595,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("shift_id IS NOT NULL"),
     )
     op.add_column("payment_item", sa.Column("payer_minor", types.WholeType(), nullable=False, server_default="0"))
+    book_what_was(op.get_bind())
 
 
 def downgrade() -> None:

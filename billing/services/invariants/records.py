@@ -8,6 +8,7 @@ from sqlalchemy import Select, Subquery, Text, case, cast, func, literal_column,
 from billing.changes.declare import Invariant
 from billing.model import (
     CLINIC,
+    Approval,
     AuditEntry,
     Client,
     Consultation,
@@ -28,6 +29,7 @@ _ACTS = (
 """Action and topic, the sentence's beginning, the table, and of which rows it is told."""
 
 _TABLES: Mapping[str, Any] = {
+    "approval": Approval,
     "client": Client,
     "consultation": Consultation,
     "invoice": Invoice,
