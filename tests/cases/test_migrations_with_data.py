@@ -42,8 +42,10 @@ SUMS = (
     "SELECT kind, count(*), sum(quantity_milli) FROM effect GROUP BY 1",
 )
 BOOKED = (
-    "SELECT action_id, kind, business_date, at, account, amount_minor, invoice_id, client_id, actor_id FROM journal_line "
-    "WHERE kind IN ('issue', 'cancel', 'payment')",
+    (
+        "SELECT action_id, kind, business_date, at, account, amount_minor, invoice_id, client_id, actor_id FROM journal_line "
+        "WHERE kind IN ('issue', 'cancel', 'payment')"
+    ),
     "SELECT clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts FROM takings",
     "SELECT id, amount_due_minor, on_account_minor FROM payment",
 )
