@@ -100,7 +100,7 @@ def write_reversal(
     expected = {"amount_paid_minor": seen.opened.row.amount_paid_minor, "status": seen.opened.row.status}
     tx.write(ChangeRows(INVOICE, [ChangedRow({"id": seen.opened.id}, expected, after.columns)]))
     if after.cancels:
-        _free_sources(tx, seen)
+        _cancel(tx, seen, going)
     book_reversal(tx, seen, going, reversal_id, shift_id)
     undone, let_go = plans
     if undone is not None:
@@ -244,7 +244,9 @@ def _write_items(tx: Transaction, going: Going) -> None:
         tx.write(ChangeRows(ITEM, changed))
 
 
-def _free_sources(tx: Transaction, seen: Reversible) -> None:
+def _cancel(tx: Transaction, seen: Reversible, going: Going) -> None:
+    tx.audit("invoice.cancelled", "invoice", seen.opened.id, reason=going.reason)
+    tx.emit("invoice.cancelled", seen.opened.id)
     sources = [each for each in (seen.opened.row.source, *(row.source for row in seen.opened.items)) if each]
     if sources:
         tx.write(DeleteRows(SOURCE, [{"source": each} for each in sources]))

@@ -114,7 +114,7 @@ def void_payment(tx: Transaction, *, payment_id: str, reason: str, key: str | No
     )
     reversal_id = new_id()
     plan = undo(tx, seen, taken, reversal_id=reversal_id, kind="void", reason=why, payment_id=payment.id)
-    return write_reversal(tx, seen, going, reversal_id=reversal_id, plans=[plan], approved=approved, asked=asked)
+    return write_reversal(tx, seen, going, reversal_id=reversal_id, plans=[plan, None], approved=approved, asked=asked)
 
 
 def refund_items(
@@ -142,7 +142,7 @@ def refund_items(
     if isinstance(seen, Answer):
         return replayed(tx, seen.values)
     seen.opened.check(Action.REFUND)
-    taken = _taken(seen, items)
+    taken = taken_items(seen, items)
     return _credit(tx, seen, taken, kind=kind, why=why, to=to, asked=asked, given=parsed)
 
 
@@ -221,7 +221,8 @@ def _voidable(seen: Reversible, payment_id: str) -> Row:
     return payment
 
 
-def _taken(seen: Reversible, items: Sequence[Returned]) -> list[Taken]:
+def taken_items(seen: Reversible, items: Sequence[Returned]) -> list[Taken]:
+    """Return what of the invoice comes back. Raises `UnknownItem`, `BadCondition`, `MoreThanSold`, `ItemNotPaid`."""
     rows = {row.id: row for row in seen.opened.items}
     named = [each.item_id.lower() for each in items]
     if not items or len(set(named)) < len(named) or not set(named) <= set(rows):
