@@ -35,7 +35,8 @@ ROLES = [role for role in Role if role is not Role.OPERATOR]
 INNER = {
     "billing.services": [
         *("acting", "documents.content", "inputs", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
-        *("approvals.decide", "approvals.find_live", "booking", "journal", "takings", "tills"),
+        *("approvals.decide", "approvals.find_live", "booking", "journal", "shift_report.read_figures", "takings", "tills"),
+        *("reversal_books", "reversal_writes", "reversible", "undoing", "wallet_rows"),
         *("payable", "price_answers", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),
         *("invoice_steps.prepare_issue", "invoice_steps.ask_step", "invoice_steps.record_issue"),
     ],
