@@ -3,6 +3,7 @@
 A copy has ids, numbers and links of the audit chain of its own, so the doctor finds nothing on a filled database.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -13,8 +14,9 @@ from sqlalchemy import select, text
 
 from billing.changes.entries import content_of
 from billing.database import Database, over_all_clinics
-from billing.model import CLINIC, AuditEntry, AuditHead, Base, NumberCounter, new_id
-from billing.model.writes import AdjustedRow, AdjustRows, AuditRow, ChangedRow, ChangeRows, InsertRows, Number
+from billing.model import CLINIC, AuditEntry, AuditHead, Base, NumberCounter, Takings, new_id
+from billing.model.types import NIL_ID
+from billing.model.writes import AddRows, AdjustedRow, AdjustRows, AuditRow, ChangedRow, ChangeRows, InsertRows, Number
 from billing.rules import chain
 from billing.rules.content import invoice_content_hash
 from billing.services.numbering import next_number
@@ -37,6 +39,7 @@ BELONGS = {
     "laboratory_order": "item_id",
     "laboratory_result": "order_id",
     "consultation_share": "item_id",
+    "journal_line": "invoice_id",
     "event": "subject_id",
     "audit_entry": "subject_id",
 }
@@ -46,6 +49,7 @@ ENTRY: Any = AuditEntry.__table__
 HEAD: Any = AuditHead.__table__
 COUNTER: Any = NumberCounter.__table__
 BATCH: Any = Batch.__table__
+TAKINGS: Any = Takings.__table__
 ENTRY_CONTENT = ("at", "actor_id", "action", "subject", "subject_id", "data")
 
 Row = dict[str, Any]
@@ -142,6 +146,8 @@ def _write_copies(tx: Transaction, template: Template, later: Sequence[timedelta
             tx.write(InsertRows(Base.metadata.tables[name], [row for copy in copies for row in _rows_of(template, name, copy)]))
     if "pharmacy_move" in template.rows:
         _write_stock(tx, template, len(copies))
+    if "payment" in template.rows:
+        _write_takings(tx, template, copies)
     numbers.write(tx)
     _write_entries(tx, template, copies)
     return [copy.instead[template.invoice["id"]] for copy in copies]
@@ -195,6 +201,33 @@ def _write_stock(tx: Transaction, template: Template, copies: int) -> None:
         AdjustedRow({"id": row["batch_id"]}, {"on_hand_milli": row["quantity_milli"] * copies}) for row in template.rows["pharmacy_move"]
     ]
     tx.write(AdjustRows(BATCH, taken))
+
+
+def _write_takings(tx: Transaction, template: Template, copies: Sequence[Copy]) -> None:
+    """Add to each day's takings what the copied payments took: by one method, exactly what was due."""
+    (payment,), (tender,) = template.rows["payment"], template.rows["tender"]
+    amounts = {row["item_id"]: row["amount_minor"] for row in template.rows["payment_item"]}
+    cells: dict[tuple[str, str], int] = {}
+    for item in template.rows["invoice_item"]:
+        cell = item["department"], item["provider_id"] or NIL_ID
+        cells[cell] = cells.get(cell, 0) + amounts[item["id"]]
+    acts = Counter(copy.value(payment["business_date"]) for copy in copies)
+    rows = [
+        {
+            "business_date": day,
+            "cashier_id": payment["taken_by"],
+            "kind": "payment",
+            "department": department,
+            "provider_id": provider,
+            "method": tender["method"],
+            "amount_minor": amount * count,
+            "acts": count,
+        }
+        for day, count in sorted(acts.items())
+        for (department, provider), amount in sorted(cells.items())
+        if amount
+    ]
+    tx.write(AddRows(TAKINGS, rows))
 
 
 def _write_entries(tx: Transaction, template: Template, copies: Sequence[Copy]) -> None:

@@ -16,12 +16,14 @@ from sqlalchemy import select
 
 from billing.errors import BillingError, NotFound
 from billing.model import new_id
+from billing.model.types import NIL_ID
 from billing.rules.roles import PERMISSIONS, Role
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.services import consultations, patients, prices, staff
 from billing.services.audit import list_entries
 from billing.services.quotation import NewItem
+from billing.services.reversals import Returned
 from billing.testing.race import Undone
 from billing.testing.surface import Service, find_services
 from billing.transaction import PermissionMissing, Transaction
@@ -35,7 +37,8 @@ ROLES = [role for role in Role if role is not Role.OPERATOR]
 INNER = {
     "billing.services": [
         *("acting", "documents.content", "inputs", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
-        *("approvals.decide", "approvals.find_live", "booking", "journal", "takings", "tills"),
+        *("approvals.decide", "approvals.find_live", "booking", "journal", "shift_report.read_figures", "takings", "tills"),
+        *("reversal_books", "reversal_writes", "reversible", "undoing", "wallet_rows"),
         *("payable", "price_answers", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),
         *("invoice_steps.prepare_issue", "invoice_steps.ask_step", "invoice_steps.record_issue"),
     ],
@@ -156,7 +159,7 @@ KINDS = {
     **dict.fromkeys(["invoice_id", "invoice", "audit.list_entries.subject_id"], "invoice"),
     **dict.fromkeys(["provider_id", "provider", "staff.find_provider.text"], "provider"),
     **dict.fromkeys(["code", "service_code", "service"], "code"),
-    "payment": "payment_id",
+    **dict.fromkeys(["payment", "approvals.give_approval.subject_id"], "payment_id"),
     "queries.find_order.name": "order_id",
 }
 LISTS = {
@@ -170,6 +173,8 @@ NEW = {"prices.add_service.code", "clinics.create_clinic.code", "staff.add_staff
 
 GOOD = {
     "items": [NewItem("VISIT")],
+    "reversals.refund_items.items": [Returned(NIL_ID)],
+    "permission": "payments.void",
     "tenders": [Tender("card", 1)],
     "changes": {"name": "Ada"},
     "role": "cashier",
@@ -216,13 +221,14 @@ def _requests(own: Mapping[str, str]) -> Iterator[tuple[str, Service, str, Calla
         return lambda name: right | {parameter: wrap(name)}
 
     for service in SERVICES:
-        right = {name: GOOD.get(name, own.get(KINDS.get(name, ""), value)) for name, value in _stubs(service).items()}
+        stubs = _stubs(service).items()
+        right = {name: GOOD.get(f"{service.name}.{name}", GOOD.get(name, own.get(KINDS.get(name, ""), value))) for name, value in stubs}
         for parameter in service.parameters:
             called = f"{service.name}.{parameter}"
             kind = KINDS.get(called) or KINDS.get(parameter)
             if kind and called not in NEW:
                 yield called, service, kind, around(right, parameter)
-        if "items" in service.parameters:
+        if "items" in service.parameters and f"{service.name}.items" not in GOOD:
             in_item = around(right, "items", lambda name: [NewItem("VISIT", provider_id=name)])
             yield f"{service.name}.items.provider_id", service, "provider", in_item
         if service.name == "patients.update_patient":

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import Column, Table, make_url, text
 
-from billing.model import Base
+from billing.model import Base, types
 from billing.rules.totals import TaxGroup
 from billing.services import audit, consultations, doctor, invoice_steps, prices, staff
 from billing.services.doctor import Check
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from billing.testing.postgres import PostgresServer
 
 NOBODY = "00000000-0000-0000-0000-00000000dead"
+MADE = "00000000-0000-0000-0000-00000000beef"
 PAID = "(SELECT id FROM invoice WHERE status = 'paid')"
 DESK_PAID = "(SELECT invoice_id FROM payment WHERE scope = 'desk')"
 DRAFT = "(SELECT id FROM invoice WHERE status = 'draft')"
@@ -126,10 +127,40 @@ FAULTS: list[tuple[str, ...]] = [
     ),
     ("invoice_recomputed", f"UPDATE invoice_tax SET taxable_minor = taxable_minor + 1 WHERE invoice_id = {DRAFT}"),
     ("invoice_recomputed", f"UPDATE invoice SET charge_minor = charge_minor + 1 WHERE id = {DRAFT}"),
+    ("journal_balances", "UPDATE journal_line SET amount_minor = amount_minor + 1 WHERE kind = 'payment' AND account = 'cash'"),
+    ("journal_complete", f"DELETE FROM journal_line WHERE action_id = {PAID} AND kind = 'issue'"),
+    ("journal_complete", f"DELETE FROM journal_line WHERE action_id = {ALL_PAYMENT}"),
+    ("journal_complete", "DELETE FROM journal_line WHERE kind = 'cancel'"),
+    ("journal_complete", f"UPDATE journal_line SET action_id = '{NOBODY}' WHERE action_id = {ON_ACCOUNT}"),
+    (
+        "journal_agrees_with_receivables",
+        f"UPDATE journal_line SET client_id = '{NOBODY}' WHERE action_id = {ALL_PAYMENT} AND client_id IS NOT NULL",
+    ),
+    ("journal_agrees_with_receivables", f"UPDATE invoice SET amount_paid_minor = amount_paid_minor - 1 WHERE id = {PAID}"),
+    (
+        "journal_agrees_with_claims",
+        f"UPDATE journal_line SET account = 'receivable:payer', payer_id = '{NOBODY}' WHERE kind = 'cancel' AND account = 'receivable:client'",
+    ),
+    ("journal_agrees_with_wallets", f"UPDATE journal_line SET account = 'wallet' WHERE action_id = {ON_ACCOUNT} AND amount_minor > 0"),
+    ("takings_are_the_journal", "UPDATE takings SET amount_minor = amount_minor + 1 WHERE method = 'cash'"),
+    ("takings_are_the_journal", "UPDATE takings SET method = 'card' WHERE method = 'transfer'"),
+    ("takings_are_the_journal", "DELETE FROM takings WHERE method = 'card'"),
     ("key_answered", "UPDATE idempotency_key SET answer = 'null' WHERE key = 'pay-1'"),
     ("key_answered", f"UPDATE idempotency_key SET answer = '{{\"id\":\"{NOBODY}\"}}' WHERE key = 'invoice-1'"),
 ]
 """What is planted for each rule that the core writes out; the others are made from the tables' own descriptions, as their faults are."""
+
+
+def _plain_value(column: Column[Any]) -> str:
+    values = {
+        types.IdType: f"'{MADE}'",
+        types.DayType: "'2026-01-31'",
+        types.InstantType: "'2026-01-31T09:00:00.000000+00:00'",
+        types.FlagType: "FALSE",
+        types.WholeType: "1",
+        types.JsonType: "'{}'",
+    }
+    return values.get(type(column.type), "'x'")
 
 
 class Books:
@@ -153,8 +184,25 @@ class Books:
         raise NotImplementedError
 
     def plant_in_one_row(self, table: str, change: str) -> None:
-        """Change one row of a table, whichever it is."""
+        """Change one row of a table, whichever it is; one that is made for it, where none of the services has written any."""
+        self.plant(*dict.fromkeys(self._missing_rows(Base.metadata.tables[table])))
         self.plant(f"UPDATE {table} SET {change} WHERE {self.row} = (SELECT {self.row} FROM {table} LIMIT 1)")
+
+    def _missing_rows(self, table: Table) -> list[str]:
+        """Return statements for one row of the table, which refers to rows that are there or are made as well; none where it has rows."""
+        if self._count(table.name):
+            return []
+        keys = [key for key in table.foreign_key_constraints if not any(each.parent.nullable for each in key.elements)]
+        made = [text for key in keys if key.referred_table is not table for text in self._missing_rows(key.referred_table)]
+        values = {column.name: _plain_value(column) for column in table.columns if not column.nullable}
+        values["clinic_id"] = "(SELECT clinic_id FROM clinic)"
+        for key in keys:
+            values |= {each.parent.name: f"(SELECT {each.column.name} FROM {key.referred_table.name} LIMIT 1)" for each in key.elements}
+        return [*made, f"INSERT INTO {table.name} ({', '.join(values)}) SELECT {', '.join(values.values())}"]
+
+    def _count(self, table: str) -> int:
+        with self.world.admin.connect() as connection:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
     def fired(self, rule: str) -> Check:
         (check,) = self.world.read(lambda tx: doctor.examine(tx, only=[rule])).checks

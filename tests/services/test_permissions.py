@@ -19,6 +19,7 @@ MODULES = (
     *(
         "approvals",
         "audit",
+        "cash_moves",
         "clinics",
         "consultations",
         "doctor",
@@ -29,7 +30,7 @@ MODULES = (
         "listing",
         "patients",
     ),
-    *("payment_preview", "payments", "price_files", "prices", "reading", "series", "staff"),
+    *("payment_preview", "payments", "price_files", "prices", "reading", "series", "shift_report", "shifts", "staff"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
     *("billing_laboratory.report", "billing_pharmacy.queries", "billing_pharmacy.services", "billing_pharmacy.stockfile"),
@@ -46,6 +47,7 @@ OPEN = {
     "invoice_steps.prepare_issue": "a part of issuing and of paying",
     "invoice_steps.record_issue": "a part of issuing and of paying",
     "listing.seen": "shows a row that was read",
+    "shift_report.read_figures": "a part of closing a shift, and of its report",
     "reading.find_invoice_id": "turns a number into an id",
     "billing_laboratory.catalogue.find_analyte": "a part of verbs of the laboratory",
     "billing_laboratory.catalogue.ranges_of": "a part of verbs of the laboratory",
@@ -112,6 +114,10 @@ PERMISSIONS = {
     "providers.manage": ("staff.add_provider",),
     "receipts.print": ("documents.print_receipt",),
     "series.manage": ("series.add_series series.change_series series.make_standard",),
+    "shifts.work": (
+        "cash_moves.answer_hand_over cash_moves.hand_over cash_moves.pay_in cash_moves.pay_out_cash",
+        "shift_report.read_shift_report shifts.close_shift shifts.list_shifts shifts.open_shift",
+    ),
     "shares.read": ("billing_consultation.services.list_shares",),
     "staff.manage": ("staff.activate_membership staff.add_staff staff.change_role staff.deactivate_membership",),
     "stock.manage": (
