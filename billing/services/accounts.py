@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from billing import registry
-from billing.changes.failures import explains
 from billing.errors import Conflict, Invalid, NotFound, Refused
 from billing.model import Account, Clinic
 from billing.rules import plain_text, posting
@@ -36,13 +35,6 @@ class AccountUnchanged(Refused):
     """The account is so already, or nothing was said to change. Facts: `account`."""
 
     code = "account_unchanged"
-
-
-@explains("pk_account", "Somebody else has just named this account: look again, then repeat.")
-class AccountNamed(Conflict):
-    """Two people named an account at the same time."""
-
-    code = "account_named"
 
 
 @dataclass(frozen=True, slots=True)
