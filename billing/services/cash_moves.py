@@ -126,6 +126,7 @@ def hand_over(tx: Transaction, *, to_login: str, amount_minor: int, reason: str)
         raise NoSuchReceiver(f"{to_login[:60]!r} has no open shift to hand cash to.", login=to_login)
     _require_cash(tx, shift_id, amount_minor)
     join(tx, shift_id)
+    join(tx, receiver.id)  # who has closed meanwhile could never answer
     moved = CashMoved(new_id(), "hand_over", amount_minor, "offered", shift_id, receiver.id)
     _insert(tx, moved, why)
     tx.audit("cash.offered", "cash_move", moved.id, shift_id=shift_id, to_shift_id=receiver.id, amount_minor=amount_minor)
@@ -135,6 +136,8 @@ def hand_over(tx: Transaction, *, to_login: str, amount_minor: int, reason: str)
 def answer_hand_over(tx: Transaction, *, move_id: str, accept: bool) -> CashMoved:
     """Accept cash that was offered to the own shift, or refuse it; refused, it never left the other drawer.
 
+    Who offered it may take the offer back by refusing it, and so may who could close their shift for them.
+
     Raises `UnknownMove`, `NotYourMove`, `AnsweredAlready`, `DrawerTooLow` (the other drawer has been emptied meanwhile).
     """
     tx.require("shifts.work")
@@ -142,7 +145,9 @@ def answer_hand_over(tx: Transaction, *, move_id: str, accept: bool) -> CashMove
     row = tx.row(_LOCK_MOVE, move_id=known) if known else None
     if row is None or row.kind != "hand_over":
         raise UnknownMove(f"There is no hand-over {move_id[:60]!r} in this clinic.", move=move_id)
-    if tx.actor.shift is None or tx.actor.shift.id != row.to_shift_id:
+    own = tx.actor.shift.id if tx.actor.shift else None
+    may_end_it = own == row.shift_id or {"shifts.read", "payments.void"} <= tx.actor.permissions
+    if own != row.to_shift_id and (accept or not may_end_it):
         raise NotYourMove("This cash was offered to somebody else's shift.", move=row.id)
     if row.status != "offered":
         raise AnsweredAlready(f"This hand-over was {row.status} before.", move=row.id, status=row.status)

@@ -160,9 +160,9 @@ def read_shift_report(tx: Transaction, *, shift_id: str | None = None) -> ShiftR
     """Return the report of a shift (default: one's own open one): the kept one of a closed shift, else what is known now.
 
     Of one's own open shift the expected figures are left out where the clinic counts blind (policy `expected_is_blind`).
-    Raises `NoSuchReport`.
+    Others' need `shifts.read`. Raises `NoSuchReport`.
     """
-    tx.require("shifts.work")
+    tx.require("invoices.read")
     own = tx.actor.shift.id if tx.actor.shift else None
     wanted = canonical_id(shift_id) if shift_id is not None else own
     row = tx.row(_SHIFT, shift_id=wanted) if wanted is not None else None

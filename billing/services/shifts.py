@@ -150,7 +150,7 @@ def close_shift(
 
 def list_shifts(tx: Transaction, *, limit: int = 50, after: ShiftRow | None = None) -> list[ShiftRow]:
     """Return a page of shifts, latest first: everybody's with `shifts.read`, else one's own. Raises `BadLimit`."""
-    tx.require("shifts.work")
+    tx.require("invoices.read")
     difference = (
         select(ShiftCount.difference_minor)
         .where(ShiftCount.clinic_id == CLINIC, ShiftCount.shift_id == Shift.id, ShiftCount.method == posting.CASH)

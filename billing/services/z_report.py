@@ -34,6 +34,7 @@ Part = Iterator[tuple[str, str]]
 
 def print_shift_report(tx: Transaction, *, shift_id: str | None = None, form: str = "text") -> Document:
     """Return the report of a shift (default: one's own open one) as text or as a page of HTML. Raises `NoSuchReport`, `BadForm`."""
+    tx.require("invoices.read")
     if form not in get_args(ReportForm):
         raise BadForm(f"{form[:40]!r} is no form of a report: choose from {', '.join(get_args(ReportForm))}.", form=form)
     report = read_shift_report(tx, shift_id=shift_id)

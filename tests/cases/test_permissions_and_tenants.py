@@ -20,7 +20,7 @@ from billing.model.types import NIL_ID
 from billing.rules.roles import PERMISSIONS, Role
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
-from billing.services import consultations, patients, prices, staff
+from billing.services import consultations, patients, prices, shifts, staff
 from billing.services.audit import list_entries
 from billing.services.quotation import NewItem
 from billing.services.reversals import Returned
@@ -37,8 +37,8 @@ ROLES = [role for role in Role if role is not Role.OPERATOR]
 INNER = {
     "billing.services": [
         *("acting", "documents.content", "inputs", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
-        *("approvals.decide", "approvals.find_live", "booking", "journal", "shift_report.read_figures", "takings", "tills"),
-        *("reversal_books", "reversal_writes", "reversible", "undoing", "wallet_rows"),
+        *("accounts.chart", "approvals.decide", "approvals.find_live", "booking", "journal", "ledger", "shift_report.read_figures"),
+        *("reversal_books", "reversal_writes", "reversible", "takings", "tills", "undoing", "wallet_rows"),
         *("payable", "price_answers", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),
         *("invoice_steps.prepare_issue", "invoice_steps.ask_step", "invoice_steps.record_issue"),
     ],
@@ -155,7 +155,7 @@ def _refusals(world: "CaseWorld") -> Iterator[Any]:
 
 # What a parameter names where it names something of the clinic, for all services or for one.
 KINDS = {
-    **{name: name for name in ("patient_id", "client_id", "consultation_id", "payment_id", "order_id", "range_id", "member")},
+    **{name: name for name in ("patient_id", "client_id", "consultation_id", "payment_id", "order_id", "range_id", "member", "shift_id")},
     **dict.fromkeys(["invoice_id", "invoice", "audit.list_entries.subject_id"], "invoice"),
     **dict.fromkeys(["provider_id", "provider", "staff.find_provider.text"], "provider"),
     **dict.fromkeys(["code", "service_code", "service"], "code"),
@@ -209,7 +209,8 @@ def _founded(world: "CaseWorld", clinic: str) -> dict[str, str]:
         limits = add_range(tx, analyte_code="2345-7", limits=Range(low="1"))
         client = patients.read_patient(tx, patient_id=patient).client_id
         found = {"consultation_id": visit.id, "provider": provider, "member": provider, "code": own.code, "order_id": order}
-        return found | {"range_id": limits, "client_id": client}
+        shift = shifts.open_shift(tx, drawer="front", float_minor=0)
+        return found | {"range_id": limits, "client_id": client, "shift_id": shift.id}
 
     return {"patient_id": patient, "invoice": draft.id, "payment_id": taken.id} | world.run(unit, clinic=clinic)
 

@@ -88,8 +88,7 @@ NEW = {"price add", "clinic create"}
 """What names something that is being made."""
 
 TEXTS = {
-    **dict.fromkeys(["unit_price", "price", "unit_cost"], "1.00"),
-    "amount": "1.00",
+    **dict.fromkeys(["unit_price", "price", "unit_cost", "amount"], "1.00"),
     "quantity": "1",
     "expires": "2099-01-31",
     "planned_at": "2030-06-01T09:30",

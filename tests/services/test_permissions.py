@@ -30,7 +30,8 @@ MODULES = (
         "listing",
         "patients",
     ),
-    *("payment_preview", "payments", "price_files", "prices", "reading", "series", "shift_report", "shifts", "staff"),
+    *("payment_preview", "payments", "price_files", "prices", "reading", "series", "staff"),
+    *("accounts", "balances", "cash_moves", "journal_export", "periods", "shift_report", "shifts", "z_report"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
     *("billing_laboratory.report", "billing_pharmacy.queries", "billing_pharmacy.services", "billing_pharmacy.stockfile"),
@@ -38,6 +39,8 @@ MODULES = (
 """The modules of verbs; those of the core without `billing.services`. The other modules of services hold parts of verbs."""
 
 OPEN = {
+    "accounts.chart": "a part of lists, balances and exports, which asked",
+    "shift_report.read_figures": "a part of closing a shift and of its report, which asked",
     "approvals.decide": "a part of reversals, which asked",
     "approvals.find_live": "a part of acts that asked",
     "audit.recompute": "a part of the doctor, which asked",
@@ -55,6 +58,7 @@ OPEN = {
 """What takes a unit's `tx` and asks for nothing, and why."""
 
 PERMISSIONS = {
+    "accounts.manage": ("accounts.set_account",),
     "approvals.give": ("approvals.give_approval",),
     "audit.read": ("audit.list_entries exports.export_audit",),
     "audit.verify": ("audit.verify_chain",),
@@ -85,7 +89,10 @@ PERMISSIONS = {
     "invoices.issue": ("invoice_steps.issue_invoice",),
     "invoices.read": (
         "approvals.list_approvals listing.every_invoice listing.list_invoices listing.list_payments reading.read_invoice reading.read_payment",
-        "series.list_series",
+        "series.list_series shift_report.read_shift_report shifts.list_shifts z_report.print_shift_report",
+    ),
+    "journal.read": (
+        "accounts.list_accounts balances.balances journal_export.export_journal journal_export.write_journal periods.list_periods",
     ),
     "lab.manage": (
         "billing_laboratory.catalogue.add_analyte billing_laboratory.catalogue.add_range",
@@ -105,6 +112,7 @@ PERMISSIONS = {
     "patients.read": ("patients.find_patients patients.list_clients patients.list_patients patients.read_client patients.read_patient",),
     "patients.write": ("patients.add_client patients.add_patient patients.update_client patients.update_patient",),
     "payments.take": ("payment_preview.preview_payment payments.take_payment",),
+    "periods.close": ("periods.close_period",),
     "plugins.manage": ("clinics.set_plugin",),
     "prices.manage": (
         "price_files.import_prices prices.add_service prices.change_price prices.reactivate_service",
@@ -114,11 +122,11 @@ PERMISSIONS = {
     "providers.manage": ("staff.add_provider",),
     "receipts.print": ("documents.print_receipt",),
     "series.manage": ("series.add_series series.change_series series.make_standard",),
+    "shares.read": ("billing_consultation.services.list_shares",),
     "shifts.work": (
         "cash_moves.answer_hand_over cash_moves.hand_over cash_moves.pay_in cash_moves.pay_out_cash",
-        "shift_report.read_shift_report shifts.close_shift shifts.list_shifts shifts.open_shift",
+        "shifts.close_shift shifts.open_shift",
     ),
-    "shares.read": ("billing_consultation.services.list_shares",),
     "staff.manage": ("staff.activate_membership staff.add_staff staff.change_role staff.deactivate_membership",),
     "stock.manage": (
         "billing_pharmacy.services.add_product billing_pharmacy.services.adjust_stock",
