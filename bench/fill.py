@@ -14,11 +14,13 @@ from sqlalchemy import select, text
 from billing.changes.entries import content_of
 from billing.database import Database, over_all_clinics
 from billing.model import CLINIC, AuditEntry, AuditHead, Base, NumberCounter, new_id
-from billing.model.writes import AdjustedRow, AdjustRows, AuditRow, ChangedRow, ChangeRows, InsertRows, Number
+from billing.model.types import NIL_ID
+from billing.model.writes import AddRows, AdjustedRow, AdjustRows, AuditRow, ChangedRow, ChangeRows, InsertRows, Number
 from billing.rules import chain
 from billing.rules.content import invoice_content_hash
 from billing.services.numbering import next_number
 from billing.services.setup import OPERATOR_LOGIN
+from billing.services.takings import TAKINGS
 from billing.transaction import Transaction
 
 AT_ONCE = 500
@@ -31,6 +33,7 @@ BELONGS = {
     "invoice_item": "invoice_id",
     "tender": "payment_id",
     "payment_item": "payment_id",
+    "journal_line": "invoice_id",
     "effect": "item_id",
     "pharmacy_move": "item_id",
     "pharmacy_reservation": "item_id",
@@ -142,6 +145,7 @@ def _write_copies(tx: Transaction, template: Template, later: Sequence[timedelta
             tx.write(InsertRows(Base.metadata.tables[name], [row for copy in copies for row in _rows_of(template, name, copy)]))
     if "pharmacy_move" in template.rows:
         _write_stock(tx, template, len(copies))
+    _write_takings(tx, template, copies)
     numbers.write(tx)
     _write_entries(tx, template, copies)
     return [copy.instead[template.invoice["id"]] for copy in copies]
@@ -195,6 +199,32 @@ def _write_stock(tx: Transaction, template: Template, copies: int) -> None:
         AdjustedRow({"id": row["batch_id"]}, {"on_hand_milli": row["quantity_milli"] * copies}) for row in template.rows["pharmacy_move"]
     ]
     tx.write(AdjustRows(BATCH, taken))
+
+
+def _write_takings(tx: Transaction, template: Template, copies: Sequence[Copy]) -> None:
+    """Add what the copies' payments have taken to the takings of their days. A template is paid by one tender for each payment."""
+    paid = {row["item_id"]: row for row in template.rows.get("payment_item", ())}
+    sums: dict[tuple[Any, ...], int] = {}
+    for item in template.rows["invoice_item"]:
+        if item["id"] in paid:
+            place = (item["payment_id"], item["department"], item["provider_id"] or NIL_ID)
+            sums[place] = sums.get(place, 0) + paid[item["id"]]["amount_minor"]
+    payments = {row["id"]: row for row in template.rows.get("payment", ())}
+    methods = {row["payment_id"]: row["method"] for row in template.rows.get("tender", ())}
+    cells: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for copy in copies:
+        for (payment, department, provider), amount in sums.items():
+            row = payments[payment]
+            cell = (copy.value(row["business_date"]), row["taken_by"], department, provider, methods[payment])
+            before, acts = cells.get(cell, (0, 0))
+            cells[cell] = before + amount, acts + 1
+    names = ("business_date", "cashier_id", "department", "provider_id", "method")
+    added = [
+        {"kind": "payment", **dict(zip(names, cell, strict=True)), "amount_minor": amount, "acts": acts}
+        for cell, (amount, acts) in cells.items()
+    ]
+    if added:
+        tx.write(AddRows(TAKINGS, added))
 
 
 def _write_entries(tx: Transaction, template: Template, copies: Sequence[Copy]) -> None:

@@ -35,6 +35,7 @@ DECLARE
     v_share bigint;
     v_data text;
     v_number bigint;
+    v_shift uuid;
     v_printed text;
     v_content text;
 BEGIN
@@ -42,6 +43,7 @@ BEGIN
     SELECT s.id, s.name, m.role INTO v_actor FROM staff s JOIN membership m ON m.staff_id = s.id
         WHERE m.clinic_id = p_clinic AND s.login = p_login AND s.active AND m.active;
     IF NOT FOUND OR v_actor.role NOT IN ('cashier', 'manager') THEN RAISE EXCEPTION 'permission_missing'; END IF;
+    SELECT id INTO v_shift FROM shift WHERE clinic_id = p_clinic AND cashier_id = v_actor.id AND closed_at IS NULL;
     SELECT currency, time_zone INTO STRICT v_clinic FROM clinic WHERE clinic_id = p_clinic;
     SELECT series, format, start_value INTO STRICT v_series FROM number_series WHERE clinic_id = p_clinic AND kind = 'receipt' AND standard;
     v_date := (v_at AT TIME ZONE v_clinic.time_zone)::date;
@@ -65,11 +67,12 @@ BEGIN
         WHERE i.clinic_id = p_clinic AND i.id = p_invoice FOR UPDATE OF i;
     IF NOT FOUND THEN RAISE EXCEPTION 'unknown_invoice'; END IF;
     IF v_invoice.status NOT IN ('sent', 'partial') THEN RAISE EXCEPTION 'already_paid'; END IF;
-    SELECT count(*), sum(total_minor), string_agg(format('{"code":%s,"department":"%s","description":%s,"id":"%s","total_minor":%s}',
+    SELECT count(*), sum(total_minor - credited_minor - payer_minor), string_agg(format('{"code":%s,"department":"%s","description":%s,"id":"%s","total_minor":%s}',
             to_json(code), department, to_json(description), id, total_minor), ',' ORDER BY position)
         INTO v_count, v_due, v_shown
         FROM invoice_item WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL;
-    v_due := least(v_due, v_invoice.total_minor - v_invoice.amount_paid_minor - v_invoice.written_off_minor - v_invoice.credited_minor);
+    v_due := least(v_due, v_invoice.total_minor - v_invoice.payer_minor - v_invoice.amount_paid_minor - v_invoice.written_off_minor
+        - v_invoice.credited_minor);
     IF v_count = 0 OR p_amount <> v_due THEN RAISE EXCEPTION 'underpaid'; END IF;
 
     -- The consultation: shares of the providers, and the window for follow-ups.
@@ -165,15 +168,34 @@ BEGIN
         ON CONFLICT (clinic_id, series, period) DO UPDATE SET latest_value = c.latest_value + 1 RETURNING latest_value INTO v_number;
     v_printed := replace(replace(v_series.format, '{year}', v_period), '{number:05}', lpad(v_number::text, greatest(5, length(v_number::text)), '0'));
     INSERT INTO payment (clinic_id, id, invoice_id, scope, currency, due_minor, tendered_minor, change_minor, rounding_minor, applied_minor,
-            series, receipt_period, receipt_value, receipt_number, taken_at, business_date, taken_by, cashier)
+            series, receipt_period, receipt_value, receipt_number, taken_at, business_date, taken_by, cashier, shift_id, amount_due_minor,
+            on_account_minor)
         VALUES (p_clinic, v_payment, p_invoice, 'ALL', v_clinic.currency, v_due, p_amount, 0, 0, v_due, v_series.series, v_period, v_number,
-            v_printed, v_at, v_date, v_actor.id, v_actor.name);
+            v_printed, v_at, v_date, v_actor.id, v_actor.name, v_shift, 0, 0);
+    IF v_shift IS NOT NULL THEN
+        UPDATE shift SET latest_at = v_at WHERE clinic_id = p_clinic AND id = v_shift AND closed_at IS NULL;
+        IF NOT FOUND THEN RAISE EXCEPTION 'shift_closed'; END IF;
+    END IF;
     INSERT INTO tender (clinic_id, id, payment_id, position, method, amount_minor)
         VALUES (p_clinic, gen_random_uuid(), v_payment, 1, p_method, p_amount);
     WITH paid AS (
         UPDATE invoice_item SET payment_id = v_payment, paid_at = v_at
-            WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL RETURNING id, total_minor)
-    INSERT INTO payment_item (clinic_id, payment_id, item_id, amount_minor) SELECT p_clinic, v_payment, id, total_minor FROM paid;
+            WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL
+            RETURNING id, total_minor - credited_minor - payer_minor AS amount_minor, payer_minor)
+    INSERT INTO payment_item (clinic_id, payment_id, item_id, amount_minor, payer_minor)
+        SELECT p_clinic, v_payment, id, amount_minor, payer_minor FROM paid;
+
+    -- The books: what the client owed is in the drawer now; the day's takings of who took it.
+    INSERT INTO journal_line (clinic_id, action_id, kind, position, business_date, at, account, amount_minor, invoice_id, client_id, shift_id,
+            actor_id)
+        VALUES (p_clinic, v_payment, 'payment', 1, v_date, v_at, 'method:' || p_method, v_due, p_invoice, NULL, v_shift, v_actor.id),
+            (p_clinic, v_payment, 'payment', 2, v_date, v_at, 'receivable:client', -v_due, p_invoice, v_invoice.client_id, NULL, v_actor.id);
+    INSERT INTO takings AS t (clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts)
+        SELECT p_clinic, v_date, v_actor.id, 'payment', department, coalesce(provider_id, '00000000-0000-0000-0000-000000000000'), p_method,
+            sum(total_minor - credited_minor - payer_minor), 1 FROM invoice_item WHERE clinic_id = p_clinic AND payment_id = v_payment
+            GROUP BY department, provider_id ORDER BY department, provider_id
+        ON CONFLICT (clinic_id, business_date, cashier_id, kind, department, provider_id, method)
+            DO UPDATE SET amount_minor = t.amount_minor + excluded.amount_minor, acts = t.acts + excluded.acts;
 
     -- A visit paid in full opens the window for follow-ups; one that opens later stays.
     INSERT INTO consultation_follow_up AS f (clinic_id, patient_id, provider_id, free_from_date, free_through_date, visits_left, unit_price_e4,
@@ -192,7 +214,8 @@ BEGIN
             WHERE NOT (f.closed_at IS NULL AND f.free_from_date > excluded.free_from_date);
 
     -- The end of the audit chain: the same bytes are hashed as everywhere.
-    v_data := format('{"applied_minor":%s,"invoice_id":"%s","items":%s,"scope":"ALL"}', v_due, p_invoice, v_count);
+    v_data := format('{"amount_due_minor":0,"applied_minor":%s,"due_minor":%s,"invoice_id":"%s","items":%s,"number_format":"%s",'
+        || '"on_account_minor":0,"scope":"ALL"}', v_due, v_due, p_invoice, v_count, replace(v_series.format, '{year}', v_period));
     v_content := format('["%s","%s","%s","payment.taken","payment","%s",%s]', p_clinic,
         to_char(v_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00', v_actor.id, v_payment, v_data);
     UPDATE audit_head AS h SET position = h.position + 1, previous_hash = h.hash,

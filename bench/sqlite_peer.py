@@ -9,11 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.model import canonical_json, new_id
+from billing.model.types import NIL_ID
 from billing.rules import chain
 
 ITEM = (
-    "SELECT id, department, service_id, code, description, quantity_milli, unit_price_e4, taxable_minor, total_minor, provider_id "
-    "FROM invoice_item WHERE clinic_id = ? AND invoice_id = ? AND payment_id IS NULL ORDER BY position"
+    "SELECT id, department, service_id, code, description, quantity_milli, unit_price_e4, taxable_minor, total_minor, provider_id, "
+    "total_minor - credited_minor - payer_minor, payer_minor FROM invoice_item WHERE clinic_id = ? AND invoice_id = ? AND payment_id IS NULL ORDER BY position"
 )
 ADD_EFFECT = (
     "INSERT INTO effect (clinic_id, id, action, action_id, item_id, plugin, kind, row_key, quantity_milli, data, at) "
@@ -21,8 +22,8 @@ ADD_EFFECT = (
 )
 ADD_PAYMENT = (
     "INSERT INTO payment (clinic_id, id, invoice_id, scope, currency, due_minor, tendered_minor, change_minor, rounding_minor, applied_minor, "
-    "series, receipt_period, receipt_value, receipt_number, taken_at, business_date, taken_by, cashier) "
-    "VALUES (?, ?, ?, 'ALL', ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "series, receipt_period, receipt_value, receipt_number, taken_at, business_date, taken_by, cashier, shift_id, amount_due_minor, "
+    "on_account_minor) VALUES (?, ?, ?, 'ALL', ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)"
 )
 ADD_MOVE = (
     "INSERT INTO pharmacy_move (clinic_id, id, batch_id, quantity_milli, reason, item_id, action_id, business_date, at, actor_id, note) "
@@ -37,6 +38,15 @@ PUT_WINDOW = (
     "item_id, payment_id, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (clinic_id, patient_id, provider_id) DO UPDATE SET "
     "free_from_date = excluded.free_from_date, free_through_date = excluded.free_through_date, visits_left = excluded.visits_left, "
     "unit_price_e4 = excluded.unit_price_e4, item_id = excluded.item_id, payment_id = excluded.payment_id, closed_at = NULL"
+)
+ADD_LINE = (
+    "INSERT INTO journal_line (clinic_id, action_id, kind, position, business_date, at, account, amount_minor, invoice_id, client_id, shift_id, "
+    "actor_id) VALUES (?, ?, 'payment', ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_TAKINGS = (
+    "INSERT INTO takings AS t (clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts) "
+    "VALUES (?, ?, ?, 'payment', ?, ?, ?, ?, 1) ON CONFLICT (clinic_id, business_date, cashier_id, kind, department, provider_id, method) "
+    "DO UPDATE SET amount_minor = t.amount_minor + excluded.amount_minor, acts = t.acts + excluded.acts"
 )
 
 
@@ -73,6 +83,8 @@ class _Payment:
         )
         if role not in {"cashier", "manager"}:
             raise PermissionError(login)
+        shift = self.one("SELECT id FROM shift WHERE clinic_id = ? AND cashier_id = ? AND closed_at IS NULL", self.actor)
+        self.shift = shift[0] if shift else None
         self.currency, zone = self.one("SELECT currency, time_zone FROM clinic WHERE clinic_id = ?")
         self.day: date = self.now.astimezone(ZoneInfo(zone)).date()
         self.effects: list[tuple[Any, ...]] = []
@@ -85,10 +97,11 @@ class _Payment:
         """Do all of it."""
         if not self._claim(key, invoice, method, amount):
             return
-        columns = "status, total_minor - amount_paid_minor - written_off_minor - credited_minor, amount_paid_minor, patient_id"
-        status, due, paid, patient = self.one(f"SELECT {columns} FROM invoice WHERE clinic_id = ? AND id = ?", invoice)
+        due = "total_minor - payer_minor - amount_paid_minor - written_off_minor - credited_minor"
+        columns = f"status, {due}, amount_paid_minor, patient_id, client_id"
+        status, due, paid, patient, client = self.one(f"SELECT {columns} FROM invoice WHERE clinic_id = ? AND id = ?", invoice)
         items = self.run(ITEM, (self.clinic, invoice)).fetchall()
-        if status not in {"sent", "partial"} or not items or min(due, sum(item[8] for item in items)) != amount:
+        if status not in {"sent", "partial"} or not items or min(due, sum(item[10] for item in items)) != amount:
             raise ValueError("already paid, or underpaid")
         number = self._write_payment(invoice, method, amount)
         windows = self._consultation([item for item in items if item[1] == "consultation"], patient)
@@ -99,7 +112,8 @@ class _Payment:
             "UPDATE invoice_item SET payment_id = ?, paid_at = ? WHERE clinic_id = ? AND id = ?",
             [(self.id, self.at, self.clinic, each) for each in ids],
         )
-        self.many("INSERT INTO payment_item VALUES (?, ?, ?, ?)", [(self.clinic, self.id, item[0], item[8]) for item in items])
+        self.many("INSERT INTO payment_item VALUES (?, ?, ?, ?, ?)", [(self.clinic, self.id, item[0], *item[10:]) for item in items])
+        self._book(invoice, client, method, amount, items)
         self.many(ADD_EFFECT, self.effects)
         self.many(PUT_WINDOW, windows)
         self.run(
@@ -141,13 +155,32 @@ class _Payment:
         printed = shape.format(year=period, number=number)
         amounts = (self.currency, amount, amount, amount)
         who = (self.at, self.day.isoformat(), self.actor, self.cashier)
-        self.run(ADD_PAYMENT, (self.clinic, self.id, invoice, *amounts, series, period, number, printed, *who))
+        self.run(ADD_PAYMENT, (self.clinic, self.id, invoice, *amounts, series, period, number, printed, *who, self.shift))
         self.run("INSERT INTO tender VALUES (?, ?, ?, 1, ?, ?, NULL)", (self.clinic, new_id(), self.id, method, amount))
+        self.shape = shape.replace("{year}", period)
+        if self.shift:
+            self.run("UPDATE shift SET latest_at = ? WHERE clinic_id = ? AND id = ?", (self.at, self.clinic, self.shift))
         return int(number)
+
+    def _book(self, invoice: str, client: str, method: str, amount: int, items: Sequence[Any]) -> None:
+        day = self.day.isoformat()
+        lines = [(1, f"method:{method}", amount, None, self.shift), (2, "receivable:client", -amount, client, None)]
+        self.many(
+            ADD_LINE,
+            [
+                (self.clinic, self.id, place, day, self.at, account, minor, invoice, whose, shift, self.actor)
+                for place, account, minor, whose, shift in lines
+            ],
+        )
+        cells: dict[tuple[str, str], int] = {}
+        for item in items:
+            place = (item[1], item[9] or NIL_ID)
+            cells[place] = cells.get(place, 0) + item[10]
+        self.many(ADD_TAKINGS, [(self.clinic, day, self.actor, *place, method, minor) for place, minor in sorted(cells.items())])
 
     def _consultation(self, items: Sequence[Any], patient: str) -> list[tuple[Any, ...]]:
         windows = []
-        for item, _, service, _, _, quantity, price, taxable, _, provider in items:
+        for item, _, service, _, _, quantity, price, taxable, _, provider, *_ in items:
             visit = self.one("SELECT follow_up FROM consultation_visit WHERE clinic_id = ? AND service_id = ?", service)
             terms = "share_bp, follow_up_days, follow_up_price_e4, follow_up_visits FROM consultation_terms"
             agreed = self.one(
@@ -239,7 +272,8 @@ class _Payment:
 
     def _chain(self, invoice: str, amount: int, items: int, number: int) -> None:
         position, before = self.one("SELECT position, hash FROM audit_head WHERE clinic_id = ?")
-        data = {"applied_minor": amount, "invoice_id": invoice, "items": items, "scope": "ALL"}
+        amounts = {"due_minor": amount, "applied_minor": amount, "amount_due_minor": 0, "on_account_minor": 0}
+        data = amounts | {"invoice_id": invoice, "items": items, "number_format": self.shape, "scope": "ALL"}
         content = chain.content(
             clinic_id=self.clinic,
             at=self.now,

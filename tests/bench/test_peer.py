@@ -11,7 +11,7 @@ from bench.cashiers import PeerCashier, RawCashier, ServiceCashier, Work, instal
 from bench.clinic import bill, found, open_bench
 from bench.fill import Template, copy_invoice, read_template
 from billing.database import Database
-from billing.model import CLINIC, IdempotencyKey
+from billing.model import CLINIC, IdempotencyKey, Takings
 from billing.services import doctor
 from billing.services.setup import OPERATOR_LOGIN, make_operator
 from billing.testing.postgres import SUPERUSER, as_role
@@ -35,6 +35,7 @@ def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: 
     service, peer = ServiceCashier(database_url), _peer(database_url)
 
     service.do(ours)
+    taken = _takings(database)
     peer.do(theirs)
     peer.do(theirs)  # again under the same key: nothing more happens
     service.do(theirs)  # nor here: it takes the other's request for its own
@@ -42,6 +43,8 @@ def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: 
     peer.close()
 
     assert _seen(database, theirs) == _seen(database, ours)
+    assert taken
+    assert _takings(database) == {cell: (2 * amount, 2 * acts) for cell, (amount, acts) in taken.items()}
     report = database.read(doctor.examine, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
     assert [check.name for check in report.broken] == []
 
@@ -58,12 +61,20 @@ def test_copies_of_a_paid_invoice_leave_the_doctor_nothing_to_find(database: Dat
     cashier = ServiceCashier(database_url)
     cashier.do(paid)
     cashier.close()
+    taken = _takings(database)
 
     copies = copy_invoice(database, CLINIC_CODE, paid.invoice_id, 7, days=3)
 
     report = database.read(doctor.examine, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
     assert [check.name for check in report.broken] == []
     assert len(set(copies)) == 7
+    assert sum(acts for _, acts in _takings(database).values()) == 8 * sum(acts for _, acts in taken.values())
+
+
+def _takings(database: Database) -> dict[tuple[Any, ...], tuple[int, int]]:
+    wanted = select(Takings.__table__).where(Takings.clinic_id == CLINIC)
+    rows = database.read(lambda tx: list(tx.session.execute(wanted, {"clinic_id": tx.clinic_id})), actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
+    return {tuple(row[:-2]): tuple(row[-2:]) for row in rows}
 
 
 def _works(database: Database, count: int) -> list[Work]:
