@@ -209,7 +209,8 @@ BEGIN
             WHERE NOT (f.closed_at IS NULL AND f.free_from_date > excluded.free_from_date);
 
     -- The end of the audit chain: the same bytes are hashed as everywhere.
-    v_data := format('{"applied_minor":%s,"invoice_id":"%s","items":%s,"scope":"ALL"}', v_due, p_invoice, v_count);
+    v_data := format('{"amount_due_minor":0,"applied_minor":%s,"due_minor":%s,"invoice_id":"%s","items":%s,"number_format":"%s",'
+        || '"on_account_minor":0,"scope":"ALL"}', v_due, v_due, p_invoice, v_count, replace(v_series.format, '{year}', v_period));
     v_content := format('["%s","%s","%s","payment.taken","payment","%s",%s]', p_clinic,
         to_char(v_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00', v_actor.id, v_payment, v_data);
     UPDATE audit_head AS h SET position = h.position + 1, previous_hash = h.hash,

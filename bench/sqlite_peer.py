@@ -155,6 +155,7 @@ class _Payment:
             period,
         )
         printed = shape.format(year=period, number=number)
+        self.shape = shape.replace("{year}", period)
         amounts = (self.currency, amount, amount, amount)
         who = (self.at, self.day.isoformat(), self.actor, self.cashier, self.shift)
         self.run(ADD_PAYMENT, (self.clinic, self.id, invoice, *amounts, series, period, number, printed, *who))
@@ -280,7 +281,8 @@ class _Payment:
         position, before, closed = self.one("SELECT position, hash, closed_through FROM audit_head WHERE clinic_id = ?")
         if closed is not None and closed >= self.day.isoformat():
             raise ValueError("period closed")
-        data = {"applied_minor": amount, "invoice_id": invoice, "items": items, "scope": "ALL"}
+        amounts = {"due_minor": amount, "applied_minor": amount, "amount_due_minor": 0, "on_account_minor": 0}
+        data = amounts | {"invoice_id": invoice, "items": items, "number_format": self.shape, "scope": "ALL"}
         content = chain.content(
             clinic_id=self.clinic,
             at=self.now,

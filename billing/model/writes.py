@@ -28,6 +28,12 @@ class Number:
         assert self.value is not None, "the number is taken with the write, which has not been sent yet"
         return f"{self.prefix}{self.value:0{self.digits}}{self.suffix}"
 
+    @property
+    def format(self) -> str:
+        """How it is printed, its period filled in, as rules/numbers.py reads it: `R-2026-{number:05}`."""
+        digits = f":0{self.digits}" if self.digits > 1 else ""
+        return f"{self.prefix}{{number{digits}}}{self.suffix}"
+
 
 class NumberValue(NamedTuple):
     """Stands in a row for the value of a number that is taken by the same write."""

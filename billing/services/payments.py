@@ -291,7 +291,9 @@ def _settled_row(payment_id: str, row: Any) -> dict[str, Any]:
 
 def _record(tx: Transaction, taken: PaymentTaken, number: Number) -> None:
     amounts = {"applied_minor": taken.applied_minor, "scope": taken.scope}
-    tx.audit("payment.taken", "payment", taken.id, number=number, invoice_id=taken.invoice_id, items=len(taken.items), **amounts)
+    # What was due, and what was left, stand nowhere else but in the payment's row: the chain keeps that row honest.
+    left = {"due_minor": taken.due_minor, "amount_due_minor": taken.amount_due_minor, "on_account_minor": taken.on_account_minor}
+    tx.audit("payment.taken", "payment", taken.id, number=number, invoice_id=taken.invoice_id, items=len(taken.items), **left, **amounts)
     tx.emit("payment.taken", taken.id, invoice_id=taken.invoice_id, status=taken.status, **amounts)
 
 

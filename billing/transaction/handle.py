@@ -150,6 +150,7 @@ class Transaction:
     def audit(self, action: str, subject: str, subject_id: str, *, number: Number | None = None, **data: Any) -> None:
         """Add an entry to the clinic's audit chain. `data` holds ids, codes and amounts, never a patient's name.
 
+        With a `number` the entry says how that is printed: together with its value, which is chained too, that proves the printed text.
         It is chained when the unit ends: everybody in the clinic waits for the end of the chain, so nobody takes it before all else is done.
         """
         self._audit.append(
@@ -160,7 +161,7 @@ class Transaction:
                 action=action,
                 subject=subject,
                 subject_id=subject_id,
-                data=data,
+                data=data if number is None else {**data, "number_format": number.format},
                 number=number,
             )
         )

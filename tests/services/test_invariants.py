@@ -13,7 +13,7 @@ from billing.model import Base, types
 from billing.rules.totals import TaxGroup
 from billing.services import audit, consultations, doctor, invoice_steps, prices, staff
 from billing.services.doctor import Check
-from billing.services.invariants import code
+from billing.services.invariants import acts, code
 from billing.services.quotation import NewAdjustment, NewItem
 from billing.testing.postgres import APPLICATION, OWNER
 from billing.testing.world import World
@@ -145,6 +145,10 @@ FAULTS: list[tuple[str, ...]] = [
     ("takings_are_the_journal", "UPDATE takings SET amount_minor = amount_minor + 1 WHERE method = 'cash'"),
     ("takings_are_the_journal", "UPDATE takings SET method = 'card' WHERE method = 'transfer'"),
     ("takings_are_the_journal", "DELETE FROM takings WHERE method = 'card'"),
+    ("document_is_what_its_act_says", f"UPDATE payment SET due_minor = due_minor + 1 WHERE id = {ON_ACCOUNT}"),
+    ("document_is_what_its_act_says", f"UPDATE payment SET receipt_number = 'Z' || receipt_number WHERE id = {ALL_PAYMENT}"),
+    ("document_is_what_its_act_says", f"UPDATE payment SET taken_by = '{NOBODY}' WHERE id = {ALL_PAYMENT}"),
+    ("document_is_what_its_act_says", f"UPDATE invoice SET number = 'Z' || number WHERE id = {DRAFT}"),
     ("key_answered", "UPDATE idempotency_key SET answer = 'null' WHERE key = 'pay-1'"),
     ("key_answered", f"UPDATE idempotency_key SET answer = '{{\"id\":\"{NOBODY}\"}}' WHERE key = 'invoice-1'"),
 ]
@@ -394,13 +398,18 @@ def test_violation_names_the_row_and_all_are_counted(books: Books) -> None:
 def test_what_is_recomputed_is_found_whatever_the_batch(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "BATCH", 2)
     monkeypatch.setattr(code, "BATCH", 2)
+    monkeypatch.setattr(acts, "BATCH", 2)
     healthy = books.world.read(doctor.examine).healthy
-    books.plant("UPDATE invoice_item SET description = 'Something else'", "UPDATE idempotency_key SET answer = 'null'")
+    books.plant(
+        "UPDATE invoice_item SET description = 'Something else'",
+        "UPDATE idempotency_key SET answer = 'null'",
+        "UPDATE payment SET receipt_number = 'Z' || receipt_number",
+    )
 
-    found = {rule: books.fired(rule).count for rule in ("invoice_recomputed", "key_answered")}
+    found = {rule: books.fired(rule).count for rule in ("invoice_recomputed", "document_is_what_its_act_says", "key_answered")}
 
     assert healthy
-    assert found == {"invoice_recomputed": 6, "key_answered": 2}
+    assert found == {"invoice_recomputed": 6, "document_is_what_its_act_says": 3, "key_answered": 2}
 
 
 def test_number_beyond_64_bits_in_a_sum_is_a_finding_and_keeps_no_rule_from_being_checked(books: Books) -> None:
@@ -441,6 +450,7 @@ def test_fast_leaves_out_what_is_recomputed(books: Books) -> None:
     assert {check.name for check in books.world.read(doctor.examine).checks} - {check.name for check in fast.checks} == {
         "audit_chain",
         "invoice_recomputed",
+        "document_is_what_its_act_says",
         "key_answered",
     }
 

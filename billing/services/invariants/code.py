@@ -6,7 +6,7 @@ They know the rules by which documents are made, not the services that make them
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -19,12 +19,12 @@ from billing.model.types import DayType, IdType, InstantType, WholeType
 from billing.rules.content import INVOICE_FIELDS, ITEM_FIELDS, invoice_content_hash
 from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, compute_totals
 from billing.services import audit
+from billing.services.invariants.acts import FOREVER, check_acts
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
 BATCH = 500
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
-FOREVER = datetime(1, 1, 2, tzinfo=UTC)
 
 Violation = Mapping[str, Any]
 """What identifies a row that breaks an invariant, by column."""
@@ -216,6 +216,11 @@ CODE_CHECKS = (
         "invoice_recomputed",
         "Every invoice computes to the same totals again, and an issued one says what it said when it was issued.",
         check_documents,
+    ),
+    CodeCheck(
+        "document_is_what_its_act_says",
+        "Every invoice and payment has the amounts, the time, the person and the printed number that its audit entry names.",
+        check_acts,
     ),
     CodeCheck("key_answered", "Every idempotency key has its answer, about a row that is there.", check_answers),
 )
