@@ -133,6 +133,7 @@ def refund_items(
     `kind` is refund, or return where goods came back over the counter. An unpaid item is credited whole.
     Raises `UnknownItem`, `MoreThanSold`, `ItemNotPaid`, `ChooseMethod`, `NotThatMethod`, `ApprovalMissing`, and what a department vetoes with.
     """
+    tx.require("payments.reverse")
     if kind not in ("refund", "return"):
         raise BadCondition(f"{kind[:40]!r} is neither a refund nor a return.", condition=kind)
     request = {"invoice": invoice_id, "items": [[each.item_id, each.quantity_milli, each.condition] for each in items], "to": _said(to)}
