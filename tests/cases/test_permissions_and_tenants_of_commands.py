@@ -75,6 +75,8 @@ LINES: Mapping[str, Sequence[str]] = {
     "invoice edit": ["--note x"],
     "invoice list": ["", "--patient <patient_id>"],
     "pay": ["<invoice> --card 1", "<invoice> --dry-run", "--consultation <consultation_id> --card 1"],
+    "refund": ["--all", "--amount 1", "--all --dry-run"],
+    "return": ["--all"],
     "receipt list": ["", "--invoice <invoice>"],
     "audit list": ["", "--subject <invoice>"],
     "fee list": ["", "--service <code>"],
