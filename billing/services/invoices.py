@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.changes.failures import explains
-from billing.errors import Conflict
+from billing.errors import Conflict, Refused
 from billing.model import CLINIC, Invoice, InvoiceAdjustment, canonical_json, new_id
 from billing.model.types import IdType
 from billing.model.writes import ChangedRow, ChangeRows, InsertRows, Number
@@ -38,6 +38,12 @@ class InvoiceChanged(Conflict):
     """Somebody else has changed the draft since it was read. Facts: `version`."""
 
     code = "invoice_changed"
+
+
+class InvoiceCovered(Refused):
+    """A draft that a payer answers for in part is not edited. Facts: `payer`."""
+
+    code = "invoice_covered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +154,17 @@ def edit_invoice(
 ) -> InvoiceMade:
     """Replace the items, the document's discounts, or the note of a draft; what is not given stays.
 
-    `version`, where given, must be the draft's. Raises `InvoiceNotDraft`, `InvoiceChanged`, and what `create_invoice` raises.
+    `version`, where given, must be the draft's. Raises `InvoiceNotDraft`, `InvoiceCovered`, `InvoiceChanged`, and what `create_invoice` raises.
     """
     tx.require("invoices.create")
     opened = open_invoice(tx, invoice_id, action=Action.EDIT).opened
     if version is not None and version != opened.row.version:
         raise InvoiceChanged("Somebody else has changed this draft: look at it again, then edit.", version=opened.row.version)
+    if opened.row.payer_id is not None:
+        raise InvoiceCovered(
+            "This draft has a payer, whose part depends on the items: take the payer off, edit, then cover it again.",
+            payer=opened.row.payer_id,
+        )
     kept_items, kept_adjustments = _as_given(tx, opened)
     wanted = Wanted(
         patient_id=opened.row.patient_id,

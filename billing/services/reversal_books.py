@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from billing import registry
-from billing.errors import Refused
 from billing.model import Claim
 from billing.model.types import NIL_ID
 from billing.model.writes import ChangedRow, ChangeRows
@@ -14,6 +13,7 @@ from billing.rules import posting
 from billing.rules.claims import claim_status
 from billing.rules.reversing import part_of_credit
 from billing.rules.takings import spread
+from billing.services.booking import ClaimPaid
 from billing.services.journal import post
 from billing.services.reversible import Reversible
 from billing.services.takings import add_takings
@@ -23,12 +23,6 @@ from billing.transaction import Transaction
 from billing.trips import Row
 
 CLAIM: Any = Claim.__table__
-
-
-class ClaimPaid(Refused):
-    """The payer has paid, or rejected, more of its part than would be left of it. Facts: `claim`."""
-
-    code = "claim_paid"
 
 
 @dataclass(frozen=True, slots=True)
