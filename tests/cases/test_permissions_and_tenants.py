@@ -179,7 +179,7 @@ LISTS = {
 }
 """What narrows a list, which is empty then; a visit's list of open invoices, too."""
 
-NEW = {"prices.add_service.code", "clinics.create_clinic.code", "staff.add_staff.provider"}
+NEW = {"payers.add_payer.code", "prices.add_service.code", "clinics.create_clinic.code", "staff.add_staff.provider"}
 """The same words for what is being made."""
 
 GOOD = {

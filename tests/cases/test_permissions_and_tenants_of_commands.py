@@ -75,7 +75,6 @@ LINES: Mapping[str, Sequence[str]] = {
     "invoice edit": ["--note x"],
     "invoice list": ["", "--patient <patient_id>"],
     "pay": ["<invoice> --card 1", "<invoice> --dry-run", "--consultation <consultation_id> --card 1"],
-    "payer set": ["--active"],
     "coverage list": ["", "--client <client_id>"],
     "cover": ["--none"],
     "claim list": ["", "--payer AXA"],
@@ -90,7 +89,7 @@ LINES: Mapping[str, Sequence[str]] = {
     "stock list": ["", "--batches", "--code <code>"],
     "stock moves": ["", "--code <code>"],
 }
-NEW = {"price add", "clinic create"}
+NEW = {"price add", "clinic create", "payer add", "payer set"}
 """What names something that is being made."""
 
 TEXTS = {
