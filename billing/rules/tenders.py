@@ -61,6 +61,7 @@ CORE_METHODS: Mapping[str, Method] = MappingProxyType(
         "cash": Method("cash", gives_change=True, rounds_cash=True),
         "card": Method("card"),
         "transfer": Method("transfer"),
+        "wallet": Method("wallet", moves_wallet=True),
     }
 )
 
