@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from billing.money import Currency, format_amount, round_cash
-from billing.rules.tenders import Method, Tender, Underpaid, UnknownMethod
+from billing.rules.tenders import BadPaymentAmount, Method, Tender, Underpaid, check_tender
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Share:
 def distribute(dues: Sequence[int], tenders: Sequence[Tender], *, methods: Mapping[str, Method], currency: Currency) -> list[Share]:
     """Share the tenders out over invoices with these amounts due, in minor units; by position, and those that get nothing left out.
 
-    What is too much goes with the last share, where change is given or refused. Raises `UnknownMethod`, and `Underpaid` if the money does
-    not even pay the first invoice.
+    What is too much goes with the last share, where change is given or refused. Raises what `check_tender` raises, and `Underpaid` if the
+    money does not even pay the first invoice.
     """
     for tender in tenders:
-        if tender.method not in methods:
-            known = ", ".join(sorted(methods))
-            raise UnknownMethod(f"{tender.method[:40]!r} is no payment method here: choose from {known}.", method=tender.method)
+        check_tender(tender, methods=methods, currency=currency)
+        if tender.amount_minor == 0:
+            raise BadPaymentAmount("An amount of zero pays nothing: leave this tender out, or give its amount.", amount_minor=0)
     order = sorted(range(len(tenders)), key=lambda place: methods[tenders[place].method].rounds_cash)
     left = [tender.amount_minor for tender in tenders]
     shares: list[Share] = []
