@@ -125,7 +125,7 @@ def test_what_cannot_be_paid_together_is_refused(world: World) -> None:
         (TooManyInvoices, {"invoice_ids": [f"00000000-0000-0000-0000-{n:012}" for n in range(51)]}),
     ):
         with pytest.raises(refusal):
-            paid(world, "card 80", **asked)  # type: ignore[arg-type]
+            paid(world, "card 80", **asked)
     paid(world, "card 40", client_id=other)
     for nothing in (0, -100):
         with pytest.raises(BadPaymentAmount):
