@@ -135,7 +135,7 @@ def list_codes(tx: Transaction, *, limit: int = 50, after: str | None = None) ->
     statement = select(*_columns).where(DiscountCode.clinic_id == CLINIC).order_by(DiscountCode.code).limit(min(limit, MOST_ROWS))
     if after is not None:
         statement = statement.where(DiscountCode.code > after)
-    return [CodeSeen(**row._mapping) for row in tx.session.execute(statement, {"clinic_id": tx.clinic_id})]
+    return [CodeSeen(**row) for row in tx.session.execute(statement, {"clinic_id": tx.clinic_id}).mappings()]
 
 
 def redeem_code(tx: Transaction, *, invoice_id: str, code: str, version: int | None = None) -> InvoiceMade:

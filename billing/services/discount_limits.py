@@ -50,7 +50,7 @@ class Standing:
         """Return it with what a code gives on the document from now on."""
         givers = {key: list(each) for key, each in self.givers.items()}
         for tax, amount in reductions:
-            givers.setdefault(_key(None, False, amount, reason, tax), []).insert(0, giver)
+            givers.setdefault(_key(None, amount, reason, tax), []).insert(0, giver)
         return replace(self, givers=givers)
 
 
@@ -64,7 +64,7 @@ def standing_of(opened: OpenInvoice, kept: Sequence[Row]) -> Standing:
             continue
         tax = TaxGroup(row.tax_category, row.tax_rate_bp)
         place = None if row.item_id is None else positions[row.item_id]
-        givers.setdefault(_key(place, row.charge, row.amount_minor, row.reason, tax), []).append(
+        givers.setdefault(_key(place, row.amount_minor, row.reason, tax, charge=row.charge), []).append(
             Giver(row.given_by, row.approved_by, row.code_id)
         )
         if not row.charge and row.code_id is None:
@@ -84,7 +84,7 @@ def settle_discounts(tx: Transaction, quotation: Quotation, standing: Standing |
     pool = {key: list(givers) for key, givers in before.givers.items()}
     found: list[tuple[Reduction, Giver | None]] = []
     for each in quotation.reductions:
-        waiting = pool.get(_key(each.position, each.charge, each.amount_minor, each.reason, each.tax), [])
+        waiting = pool.get(_key(each.position, each.amount_minor, each.reason, each.tax, charge=each.charge), [])
         giver = None if each.plugin is not None else waiting.pop(0) if waiting else Giver(tx.actor.id, fresh=True)
         found.append((each, giver))
     approved = _check(tx, quotation, before, found)
@@ -137,5 +137,5 @@ def _base(quotation: Quotation) -> int:
     return quotation.totals.line_total_minor + on_items
 
 
-def _key(position: int | None, charge: bool, amount_minor: int, reason: str, tax: TaxGroup) -> tuple[Any, ...]:
+def _key(position: int | None, amount_minor: int, reason: str, tax: TaxGroup, *, charge: bool = False) -> tuple[Any, ...]:
     return position, charge, amount_minor, reason, tax

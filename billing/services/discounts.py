@@ -43,7 +43,9 @@ def discount_draft(
     return rewrite_draft(tx, draft, items=items, adjustments=adjustments)
 
 
-def give_by_code(tx: Transaction, draft: Draft, *, code_id: str, reason: str, percent_bp: int | None, amount_minor: int | None) -> InvoiceMade:
+def give_by_code(
+    tx: Transaction, draft: Draft, *, code_id: str, reason: str, percent_bp: int | None, amount_minor: int | None
+) -> InvoiceMade:
     """Give what a code is good for on a whole draft; an amount at most as far as there is something to pay. A part of redeeming a code."""
     most = sum(row.net_minor for row in draft.opened.items)
     amount = None if amount_minor is None else min(amount_minor, most)
@@ -59,4 +61,4 @@ def _on_document(draft: Draft, percent_bp: int | None, amount_minor: int | None,
         tax = TaxGroup(row.tax_category, row.tax_rate_bp)
         nets[tax] = nets.get(tax, 0) + row.net_minor
     parts = discount_by_group(nets, percent_bp=percent_bp, amount_minor=amount_minor)
-    return [NewAdjustment(False, amount, reason, tax) for tax, amount in parts.items()]
+    return [NewAdjustment(charge=False, amount_minor=amount, reason=reason, tax=tax) for tax, amount in parts.items()]

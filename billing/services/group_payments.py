@@ -205,11 +205,12 @@ def _due(row: Row) -> int:
 
 
 def _answer(done: GroupTaken) -> dict[str, Any]:
-    answer = asdict(done)
+    answer = asdict(done) | {"id": done.group_id}  # as of every payment: the row that it is about
     del answer["replayed"]
     return answer
 
 
 def _replayed(answer: dict[str, Any]) -> GroupTaken:
     parts = tuple(GroupPart(**part) for part in answer["parts"])
-    return GroupTaken(**{**answer, "parts": parts}, replayed=True)
+    said = {name: value for name, value in answer.items() if name not in {"id", "parts"}}
+    return GroupTaken(**said, parts=parts, replayed=True)

@@ -6,7 +6,6 @@ The balance is the sum of its moves. Payments and refunds move it in their own w
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import and_, bindparam, select
 
@@ -116,7 +115,9 @@ _MOVES = Query(
         WalletMove.person,
         WalletMove.action_id,
     )
-    .where(WalletMove.clinic_id == CLINIC, WalletMove.client_id == _of_client, WalletMove.business_date <= bindparam("until", type_=DayType()))
+    .where(
+        WalletMove.clinic_id == CLINIC, WalletMove.client_id == _of_client, WalletMove.business_date <= bindparam("until", type_=DayType())
+    )
     .order_by(WalletMove.business_date, WalletMove.at, WalletMove.id)
 )
 _RECEIPT = Query(
@@ -141,7 +142,12 @@ def top_up(
     tx.require("wallets.use")
     client, text = _client_id(client_id), check_line(reason, "The reason", empty=True)
     check_line(tender.reference or "", "The reference", empty=True)
-    request = {"client": client, "tender": [tender.method, tender.amount_minor, tender.reference], "amount_minor": amount_minor, "reason": text}
+    request = {
+        "client": client,
+        "tender": [tender.method, tender.amount_minor, tender.reference],
+        "amount_minor": amount_minor,
+        "reason": text,
+    }
     asked = Key(key, "wallet.top_up", request | {"series": series})
     if (before := _begin(tx, asked, client)) is not None:
         return before
@@ -198,9 +204,7 @@ def read_wallet(tx: Transaction, *, client_id: str) -> WalletView:
     return WalletView(client, tx.clinic.currency.code, _balance(tx, client))
 
 
-def wallet_statement(
-    tx: Transaction, *, client_id: str, from_date: date | None = None, until_date: date | None = None
-) -> WalletStatement:
+def wallet_statement(tx: Transaction, *, client_id: str, from_date: date | None = None, until_date: date | None = None) -> WalletStatement:
     """Return a wallet's moves from one business day to another, both included, in their order. Raises `UnknownClient`, `BadRange`."""
     tx.require("wallets.read")
     client = _client_id(client_id)

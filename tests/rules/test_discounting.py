@@ -21,9 +21,7 @@ def test_amount_is_shared_out_in_proportion() -> None:
     assert discount_by_group({FULL: 2_000, LOW: 1_000}, percent_bp=None, amount_minor=100) == {FULL: 67, LOW: 33}
 
 
-@pytest.mark.parametrize(
-    ("percent", "amount"), [(None, None), (100, 100), (0, None), (-1, None), (10_001, None), (None, 0), (None, -5)]
-)
+@pytest.mark.parametrize(("percent", "amount"), [(None, None), (100, 100), (0, None), (-1, None), (10_001, None), (None, 0), (None, -5)])
 def test_discount_that_cannot_be_is_refused(percent: int | None, amount: int | None) -> None:
     with pytest.raises(BadDiscount):
         check_discount(percent, amount)

@@ -1,12 +1,12 @@
 """One payment over several invoices: in their order, whole as long as the money lasts, and every cent is accounted for."""
 
-from billing.money import currency, round_cash
-from billing.rules.groups import Share, distribute
-from billing.rules.tenders import CORE_METHODS, Method, Tender, Underpaid, UnknownMethod, check_tenders
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from billing.money import currency, round_cash
+from billing.rules.groups import Share, distribute
+from billing.rules.tenders import CORE_METHODS, Method, Tender, Underpaid, UnknownMethod, check_tenders
 
 EUR, CHF = currency("EUR"), currency("CHF")
 METHODS = {**CORE_METHODS, "voucher": Method("voucher", gives_change=True)}
@@ -61,7 +61,9 @@ _tenders = st.lists(
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), _tenders, st.sampled_from([EUR, CHF]))
-def test_nothing_of_what_is_handed_over_is_lost_and_whole_shares_pay_their_invoice(dues: list[int], tenders: list[Tender], money: object) -> None:
+def test_nothing_of_what_is_handed_over_is_lost_and_whole_shares_pay_their_invoice(
+    dues: list[int], tenders: list[Tender], money: object
+) -> None:
     try:
         shares = distribute(dues, tenders, methods=METHODS, currency=money)  # type: ignore[arg-type]
     except Underpaid:
@@ -74,7 +76,11 @@ def test_nothing_of_what_is_handed_over_is_lost_and_whole_shares_pay_their_invoi
     for share in shares[:-1]:
         assert share.on_account_minor is None
         checked = check_tenders(
-            share.tenders, due_minor=dues[share.invoice], methods=METHODS, currency=money, on_account=False  # type: ignore[arg-type]
+            share.tenders,
+            due_minor=dues[share.invoice],
+            methods=METHODS,
+            currency=money,
+            on_account=False,  # type: ignore[arg-type]
         )
         cash = sum(t.amount_minor for t in share.tenders if t.method == "cash")
         assert checked.change_minor == 0
