@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import currency, round_cash
+from billing.money import Currency, currency, round_cash
 from billing.rules.groups import Share, distribute
 from billing.rules.tenders import CORE_METHODS, Method, Tender, Underpaid, UnknownMethod, check_tenders
 
@@ -12,8 +12,8 @@ EUR, CHF = currency("EUR"), currency("CHF")
 METHODS = {**CORE_METHODS, "voucher": Method("voucher", gives_change=True)}
 
 
-def shared(dues: list[int], *tenders: Tender, money: object = EUR) -> list[Share]:
-    return distribute(dues, tenders, methods=METHODS, currency=money)  # type: ignore[arg-type]
+def shared(dues: list[int], *tenders: Tender, money: Currency = EUR) -> list[Share]:
+    return distribute(dues, tenders, methods=METHODS, currency=money)
 
 
 def test_exact_methods_are_used_up_before_cash_and_change_comes_with_the_last() -> None:
@@ -62,10 +62,10 @@ _tenders = st.lists(
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=5), _tenders, st.sampled_from([EUR, CHF]))
 def test_nothing_of_what_is_handed_over_is_lost_and_whole_shares_pay_their_invoice(
-    dues: list[int], tenders: list[Tender], money: object
+    dues: list[int], tenders: list[Tender], money: Currency
 ) -> None:
     try:
-        shares = distribute(dues, tenders, methods=METHODS, currency=money)  # type: ignore[arg-type]
+        shares = distribute(dues, tenders, methods=METHODS, currency=money)
     except Underpaid:
         return
 
@@ -80,8 +80,8 @@ def test_nothing_of_what_is_handed_over_is_lost_and_whole_shares_pay_their_invoi
             due_minor=dues[share.invoice],
             methods=METHODS,
             currency=money,
-            on_account=False,  # type: ignore[arg-type]
+            on_account=False,
         )
         cash = sum(t.amount_minor for t in share.tenders if t.method == "cash")
         assert checked.change_minor == 0
-        assert cash == (round_cash(dues[share.invoice] - sum(t.amount_minor for t in share.tenders) + cash, money) if cash else 0)  # type: ignore[arg-type]
+        assert cash == (round_cash(dues[share.invoice] - sum(t.amount_minor for t in share.tenders) + cash, money) if cash else 0)

@@ -1,6 +1,6 @@
 """Discounts on items and on the whole, within the limit of a role or by somebody else's consent; codes with so many uses. No path goes around."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from billing.transaction import Transaction
 
 
 @pytest.fixture
-def desk(world: World) -> Iterator[World]:
+def desk(world: World) -> World:
     for login, role in (("carl", "clinician"), ("olga", "clinician"), ("mia", "manager")):
         world.run(lambda tx, login=login, role=role: staff.add_staff(tx, login=login, name=login.title(), role=role))  # type: ignore[misc]
     world.service("VIS", price="100.00", tax="S 1900")
@@ -198,7 +198,7 @@ def test_limits_are_the_clinics(desk: World) -> None:
 
 
 def code_of(world: World, code: str = "SPRING", **asked: Any) -> discount_codes.CodeSeen:
-    wanted = {"reason": "spring", "uses": 2} | ({} if "amount_minor" in asked else {"percent_bp": 2_500}) | asked
+    wanted: dict[str, Any] = {"reason": "spring", "uses": 2} | ({} if "amount_minor" in asked else {"percent_bp": 2_500}) | asked
     return world.run(lambda tx: discount_codes.add_code(tx, code=code, **wanted), actor="mia")
 
 

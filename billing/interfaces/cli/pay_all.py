@@ -21,7 +21,7 @@ PARTS = ["receipt_number", "invoice_id", "scope", "applied", "rounding", "amount
 @click.option("--key", help="Idempotency key: the same payment under it is taken once.")
 @click.pass_obj
 def pay_all(
-    console: Console, invoices: tuple[str, ...], client_id: str | None, series: str | None, key: str | None, **named: tuple[str, ...]
+    console: Console, /, invoices: tuple[str, ...], client_id: str | None, series: str | None, key: str | None, **named: tuple[str, ...]
 ) -> None:
     """Pay several invoices of one client at once: those named (number or id), in that order, or --client's.
 

@@ -66,7 +66,7 @@ def top_up(console: Console, client: str, tender: str, amount: str | None, reaso
 @click.option("--series", help="A number series of receipts. [default: the clinic's standard one]")
 @click.option("--key", help="Idempotency key: the same pay-out under it is done once.")
 @click.pass_obj
-def pay_out(console: Console, client: str, amount: str, key: str | None, **given: Any) -> None:
+def pay_out(console: Console, /, client: str, amount: str, key: str | None, **given: Any) -> None:
     """Give CLIENT money out of the wallet; somebody else may have to approve it (`billing approve pay-out CLIENT`)."""
     from billing.model import new_id
     from billing.services import wallets
