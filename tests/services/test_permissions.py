@@ -44,6 +44,7 @@ MODULES = (
         "series",
         "staff",
     ),
+    *("discount_codes", "discount_limits", "discounts", "group_payments", "wallet_rows", "wallets"),
     *("accounts", "balances", "cash_moves", "journal_export", "periods", "shift_report", "shifts", "z_report"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
@@ -58,11 +59,16 @@ OPEN = {
     "approvals.find_live": "a part of acts that asked",
     "audit.recompute": "a part of the doctor, which asked",
     "clinics.list_clinics": "shows everybody their own clinics",
+    "discount_limits.settle_discounts": "a part of writing a draft",
+    "discounts.give_by_code": "a part of redeeming a code",
     "doctor.rules_of": "a part of `examine`, and of documentation",
     "invoice_steps.ask_step": "a part of issuing and of paying",
     "invoice_steps.prepare_issue": "a part of issuing and of paying",
     "invoice_steps.record_issue": "a part of issuing and of paying",
+    "invoices.open_draft": "a part of editing and of discounts",
+    "invoices.rewrite_draft": "a part of editing and of discounts",
     "listing.seen": "shows a row that was read",
+    "wallet_rows.move_wallet": "a part of acts that asked",
     "reading.find_invoice_id": "turns a number into an id",
     "billing_laboratory.catalogue.find_analyte": "a part of verbs of the laboratory",
     "billing_laboratory.catalogue.ranges_of": "a part of verbs of the laboratory",
@@ -81,6 +87,7 @@ PERMISSIONS = {
     ),
     "consultations.read": ("consultations.list_consultations consultations.read_consultation staff.find_provider staff.list_staff",),
     "departments.manage": ("clinics.order_departments",),
+    "discounts.manage": ("discount_codes.add_code discount_codes.end_code discount_codes.list_codes",),
     "doctor.run": ("doctor.examine",),
     "documents.read": ("documents.print_invoice",),
     "exports.read": (
@@ -100,6 +107,7 @@ PERMISSIONS = {
     "invoices.create": (
         "covering.cover_invoice",
         "invoices.create_invoice invoices.edit_invoice invoices.preview_invoice",
+        "discount_codes.redeem_code discounts.discount_draft",
     ),
     "invoices.issue": ("invoice_steps.issue_invoice",),
     "invoices.read": (
@@ -131,9 +139,9 @@ PERMISSIONS = {
     "claims.manage": ("claims.pay_claims claims.reject_claim claims.submit_claims",),
     "payments.reverse": (
         "reversal_preview.preview_refund reversals.cancel_paid_invoice reversals.refund_items",
-        "reversals.refund_on_account reversals.void_payment reversals.write_off",
+        "reversals.refund_on_account reversals.void_payment reversals.write_off wallets.pay_out",
     ),
-    "payments.take": ("payment_preview.preview_payment payments.take_payment",),
+    "payments.take": ("group_payments.pay_invoices payment_preview.preview_payment payments.take_payment",),
     "periods.close": ("periods.close_period",),
     "plugins.manage": ("clinics.set_plugin",),
     "prices.manage": (
@@ -159,6 +167,8 @@ PERMISSIONS = {
         "billing_pharmacy.queries.list_batches billing_pharmacy.queries.list_expiring",
         "billing_pharmacy.queries.list_moves billing_pharmacy.queries.list_stock",
     ),
+    "wallets.read": ("wallets.read_wallet wallets.wallet_statement",),
+    "wallets.use": ("wallets.top_up",),
 }
 """Every verb under the permission that it asks for."""
 

@@ -12,8 +12,9 @@ from billing.services.invariants.payments import PAYMENTS
 from billing.services.invariants.prices import PRICES
 from billing.services.invariants.records import RECORDS
 from billing.services.invariants.tables import of_tables
+from billing.services.invariants.wallets import WALLETS
 
-CORE = (*INVOICES, *PAYMENTS, *NUMBERS, *PRICES, *RECORDS, *JOURNAL)
+CORE = (*INVOICES, *PAYMENTS, *NUMBERS, *PRICES, *RECORDS, *JOURNAL, *WALLETS)
 """The core's invariants that are the same for every clinic and installation."""
 
 __all__ = ["CODE_CHECKS", "CORE", "CodeCheck", "of_departments", "of_tables"]
