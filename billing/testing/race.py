@@ -62,6 +62,17 @@ class Issue:
         return invoice_steps.issue_invoice(tx, invoice_id=self.invoice_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel an invoice that nobody has paid."""
+
+    invoice_id: str
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the cancelled invoice."""
+        return invoice_steps.cancel_invoice(tx, invoice_id=self.invoice_id, reason="billed by mistake")
+
+
 class Undone(BillingError):
     """A unit undone on purpose."""
 
