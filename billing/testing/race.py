@@ -114,6 +114,17 @@ class HandOver:
         return SimpleNamespace(id=moved.id, number=moved.status)
 
 
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel an invoice that nobody has paid."""
+
+    invoice_id: str
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the cancelled invoice."""
+        return invoice_steps.cancel_invoice(tx, invoice_id=self.invoice_id, reason="billed by mistake")
+
+
 class Undone(BillingError):
     """A unit undone on purpose."""
 

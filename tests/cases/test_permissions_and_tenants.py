@@ -36,7 +36,18 @@ ROLES = [role for role in Role if role is not Role.OPERATOR]
 # Steps that services are made of: none takes a person's request, each runs behind a service's own check.
 INNER = {
     "billing.services": [
-        *("acting", "documents.content", "inputs", "invariants.acts", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
+        *(
+            "acting",
+            "documents.content",
+            "inputs",
+            "invariants.acts",
+            "invariants.code",
+            "invoice_rows",
+            "keys",
+            "numbering",
+            "open_invoice",
+            "parties",
+        ),
         *("accounts.chart", "approvals.decide", "approvals.find_live", "booking", "journal", "ledger", "shift_report.read_figures"),
         *("reversal_books", "reversal_writes", "reversible", "takings", "tills", "undoing", "wallet_rows"),
         *("payable", "price_answers", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),

@@ -1,12 +1,14 @@
-"""F06: two sessions, one step at a time, in every order of up to two pre-emptions and in random ones. Each history ends as some serial one.
+"""F06: two or three sessions, one step at a time, in every order of up to two pre-emptions and in random ones. Each ends as some serial order.
 
-A step is what lies between two failpoints. Only one session runs at a time; one that waits for the other's lock is left waiting.
+A step is what lies between two failpoints. One session is let go at a time; one that then waits for another's lock is left waiting.
+The full run tries all orders of up to two pre-emptions of two sessions, and random ones; each run of the tests tries some of both.
 """
 
 import random
 import threading
-from collections.abc import Callable, Iterator
-from itertools import combinations, count
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations, count, permutations, product
 from typing import Any
 
 import pytest
@@ -19,8 +21,7 @@ from billing.testing.race import Pay
 from billing.testing.world import World, items_of
 
 SECONDS = 60
-STEPS = 24
-"""About as many steps as two payments have together; a pre-emption behind the end of a history changes nothing."""
+POLL_SECONDS = 0.005
 
 
 class Session(threading.Thread):
@@ -57,13 +58,18 @@ class Session(threading.Thread):
         self._go.release()
 
 
-class Scheduler:
-    """Runs two sessions; at the steps in `switches` the other one gets its turn."""
+Switches = Mapping[int, int]
+"""Where a session is pre-empted, by the number of the step, and which of the others has its turn then."""
 
-    def __init__(self, world: World, acts: list[Callable[[Any], Any]], switches: tuple[int, ...]) -> None:
+
+class Scheduler:
+    """Runs sessions; at the steps in `switches` another one gets its turn. `history` is which of them went on, and from where."""
+
+    def __init__(self, world: World, acts: list[Callable[[Any], Any]], switches: Switches) -> None:
         self._world, self._switches = world, switches
         self._sessions = [Session(world, act) for act in acts]
         self._by_thread: dict[int, Session] = {}
+        self.history: list[tuple[int, str]] = []
 
     def run(self) -> list[str | None]:
         """Return what each session came to."""
@@ -73,14 +79,13 @@ class Scheduler:
                 session.start()
                 self._by_thread[session.ident or 0] = session
                 assert session.paused.wait(SECONDS)
-            turn, step = self._sessions[0], 0
-            while any(session.at != "end" or not session.paused.is_set() for session in self._sessions):
-                if step in self._switches or not self._can_run(turn):
-                    turn = next((each for each in self._sessions if each is not turn and self._can_run(each)), turn)
-                if self._can_run(turn):
-                    turn.go_on()
-                self._wait(turn)
-                step += 1
+            turn = self._sessions[0]
+            while ready := self._settled():
+                others = [each for each in ready if each is not turn]
+                if others and (len(self.history) in self._switches or turn not in ready):
+                    turn = others[self._switches.get(len(self.history), 0) % len(others)]
+                self.history.append((self._sessions.index(turn), turn.at))
+                turn.go_on()
         finally:
             failpoints.listen(None)
         for session in self._sessions:
@@ -92,6 +97,20 @@ class Scheduler:
         if session is not None:
             session.pause(point)
 
+    def _settled(self) -> list[Session]:
+        """Return the sessions that can go on, once each is at a point or waits for a lock; none when all are at their end."""
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            running = [each for each in self._sessions if not each.paused.is_set()]
+            if running:
+                running[0].paused.wait(POLL_SECONDS)
+            if all(each.paused.is_set() or each in running for each in self._sessions):
+                running = [each for each in running if not each.paused.is_set()]
+                ready = [each for each in self._sessions if self._can_run(each)]
+                if not running or (ready and self._waiting() >= len(running)):
+                    return ready
+        raise AssertionError(f"a session neither goes on nor waits for a lock, after {self.history}")
+
     def _can_run(self, session: Session) -> bool:
         if session.at == "end" or not session.paused.is_set():
             return False
@@ -100,25 +119,17 @@ class Scheduler:
             return all(other is session or other.at in {"start", "unit.begin", "commit.after", "end"} for other in self._sessions)
         return True
 
-    def _wait(self, session: Session) -> None:
-        """Wait until the session is at its next point, or waits for a lock."""
-        for _ in range(SECONDS * 50):
-            if session.paused.wait(0.02):
-                return
-            if any(each is not session and each.paused.is_set() and each.at != "end" for each in self._sessions) and self._somebody_waits():
-                return
-        raise AssertionError("a session neither goes on nor waits for a lock")
-
-    def _somebody_waits(self) -> bool:
+    def _waiting(self) -> int:
+        """Return how many sessions wait for a lock."""
         if self._world.database.dialect == "sqlite":
-            return False
+            return 0
         with self._world.database.engine.connect() as connection:
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            return bool(connection.execute(text(waiting)).scalar_one())
+            return int(connection.execute(text(waiting)).scalar_one())
 
 
 Case = tuple[list[Callable[[Any], Any]], list[str]]
-"""Two acts, and the invoices whose state counts."""
+"""The acts, and the invoices whose state counts."""
 
 
 def _two_cashiers(world: World, lot: str) -> Case:
@@ -153,9 +164,28 @@ def _last_unit(world: World, lot: str) -> Case:
     return [Pay(bill, ("cash 9",)) for bill in bills], bills
 
 
+def _three_scopes(world: World, lot: str) -> Case:
+    invoice = world.invoice("AMX", "VIS").id
+    acts = [Pay(invoice, ("card 110",)), Pay(invoice, ("card 66",), scope="shelf"), Pay(invoice, ("transfer 60",), scope="ON_ACCOUNT")]
+    return [*acts], [invoice]
+
+
+def _two_cashiers_and_one_who_cancels(world: World, lot: str) -> Case:
+    acts, invoices_ = _two_cashiers(world, lot)
+    return [*acts, lambda tx: invoice_steps.cancel_invoice(tx, invoice_id=invoices_[0], reason="no")], invoices_
+
+
+def _last_two_units(world: World, lot: str) -> Case:
+    code = f"L{next(_codes)}"
+    world.lot(world.service(code, department="shelf", price="9.00"), "2")
+    bills = [world.invoice(code).id for _ in range(3)]
+    return [Pay(bill, ("cash 9",)) for bill in bills], bills
+
+
 _codes = count(1)
 
 CASES = [_two_cashiers, _pay_and_cancel, _pay_and_edit, _instalment_and_all, _one_key, _last_unit]
+CASES_OF_THREE = [_three_scopes, _two_cashiers_and_one_who_cancels, _last_two_units]
 
 
 def _state(world: World, invoices_: list[str]) -> list[Any]:
@@ -171,35 +201,56 @@ def _state(world: World, invoices_: list[str]) -> list[Any]:
     return [found, sum(len(each[2]) for each in found)]
 
 
-def _orders(chance: random.Random, wanted: int) -> Iterator[tuple[int, ...]]:
-    """Yield orders of up to two pre-emptions, all of them if there is room, then random ones."""
-    systematic = [(), *((one,) for one in range(STEPS)), *combinations(range(STEPS), 2)]
-    yield from systematic if wanted >= len(systematic) else chance.sample(systematic, wanted)
-    for _ in range(wanted - len(systematic)):
-        yield tuple(step for step in range(STEPS) if chance.random() < 0.4)
+def _orders(chance: random.Random, steps: int, sessions: int, wanted: int, *, all_pre_empted: bool) -> Iterator[Switches]:
+    """Yield orders of up to two pre-emptions, all of them or so many by chance, and as many random ones."""
+    turns = range(sessions - 1)
+    places = [(), *((one,) for one in range(steps)), *combinations(range(steps), 2)]
+    pre_empted = [dict(zip(place, chosen, strict=True)) for place in places for chosen in product(turns, repeat=len(place))]
+    yield from pre_empted if all_pre_empted else chance.sample(pre_empted, min(wanted, len(pre_empted)))
+    for _ in range(wanted):
+        often = chance.choice([1, 2, 4])
+        yield {step: chance.choice(turns) for step in range(steps) if chance.randrange(10) < often}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_interleaving_ends_as_some_serial_order(
-    case: Callable[[World, str], Case], world: World, chance: random.Random, size: Callable[[int], int], told: Callable[..., None]
-) -> None:
-    lot = world.lot(world.service("AMX", department="shelf", price="66.00"), "1000000")
-    world.service("VIS", price="44.00")
-    serial = []
-    for order in ((0, 1), (1, 0)):
+def _serial(world: World, lot: str, case: Callable[[World, str], Case]) -> tuple[list[Any], int]:
+    """Return how the case may end, one act after another in whatever order, and how many steps it takes."""
+    found, steps = [], 0
+    for order in permutations(range(len(case(world, lot)[0]))):
         acts, watched = case(world, lot)
-        codes: list[str | None] = [None, None]
+        codes: list[str | None] = [None] * len(acts)
         for place in order:
             try:
                 world.run(acts[place])
             except BillingError as error:
                 codes[place] = error.code
-        serial.append((codes, _state(world, watched)))
+        found.append((codes, _state(world, watched)))
+        scheduler = Scheduler(world, case(world, lot)[0], {})
+        scheduler.run()
+        steps = max(steps, len(scheduler.history))
+    return found, steps
 
-    orders = size(340)
-    for switches in _orders(chance, orders):
+
+@pytest.mark.parametrize("case", [*CASES, *CASES_OF_THREE])
+def test_every_interleaving_ends_as_some_serial_order(
+    case: Callable[[World, str], Case],
+    world: World,
+    chance: random.Random,
+    full: bool,
+    size: Callable[[int], int],
+    told: Callable[..., None],
+) -> None:
+    lot = world.lot(world.service("AMX", department="shelf", price="66.00"), "1000000")
+    world.service("VIS", price="44.00")
+    serial, steps = _serial(world, lot, case)
+    histories, orders, sessions = set(), 0, len(serial[0][0])
+
+    # Two sessions have some 800 orders of up to two pre-emptions, three have ten times as many: of those, so many by chance.
+    for switches in _orders(chance, steps, sessions, size(200), all_pre_empted=full and sessions == 2):
         acts, watched = case(world, lot)
-        ended = (Scheduler(world, acts, switches).run(), _state(world, watched))
-        assert ended in serial, f"pre-empted at {switches}: {ended}, serial: {serial}"
+        scheduler = Scheduler(world, acts, switches)
+        ended = (scheduler.run(), _state(world, watched))
+        assert ended in serial, f"pre-empted at {switches}: {ended}, serial: {serial}, history: {scheduler.history}"
+        histories.add(tuple(scheduler.history))
+        orders += 1
 
-    told("F06", case=case.__name__.strip("_").replace("_", " "), orders=orders)
+    told("F06", case=case.__name__.strip("_").replace("_", " "), steps=steps, orders=orders, different_histories=len(histories))
