@@ -149,6 +149,12 @@ class Figures:
         )
 
 
+def cash_of_shift(tx: Transaction, shift_id: str) -> int:
+    """Return what a shift's drawer should hold, in minor units: for those who need not count it."""
+    tx.require("shifts.work")
+    return sum(int(row.amount_minor) for row in tx.rows(_SUMS, shift_id=shift_id) if row.account == posting.CASH)
+
+
 def read_figures(tx: Transaction, row: Row) -> Figures:
     """Return what the books say of a shift, as they are now."""
     of_shift = {"shift_id": row.id}

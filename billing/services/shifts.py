@@ -123,9 +123,11 @@ _LOCK = Query(select(*SHIFT.columns).where(Shift.clinic_id == CLINIC, Shift.id =
 
 
 def close_shift(
-    tx: Transaction, *, counted: Mapping[int, int], other: Mapping[str, int] | None = None, shift_id: str | None = None
+    tx: Transaction, *, counted: Mapping[int, int] | None, other: Mapping[str, int] | None = None, shift_id: str | None = None
 ) -> ShiftReport:
     """Close a shift (default: one's own) by its count: `counted` says how many of which value (minor units) lie in the drawer.
+
+    Only an import's shift is closed without a count (None): what it should hold is what it holds.
 
     `other` is what was counted of other methods; one that is not counted is taken as it should be. Differences are booked, the cash goes
     back to the safe, the Z-report is kept as it is now. It is never reopened.
@@ -135,16 +137,19 @@ def close_shift(
     wanted = _own_or_named(tx, shift_id)
     locked, offered = tx.trip((_LOCK, {"shift_id": wanted}), (OFFERED, {"shift_id": wanted}))
     row = _closable(tx, locked, offered, wanted)
-    cash = _cash_of(counted)
     figures = read_figures(tx, row)
     expected = figures.expected
+    if counted is None and row.kind != "import":
+        raise BadCount("A drawer is counted before it is closed: write what lies there.", text="")
+    pieces = counted or {}
+    cash = expected[posting.CASH] if counted is None else _cash_of(pieces)
     for method, amount in (other or {}).items():
         _check_amount(amount, f"The count of {method}")
         if method == posting.CASH or method not in expected:
             raise BadCount(f"This shift has taken nothing by {method[:40]!r}: count what it has.", text=method)
     counts = {method: cash if method == posting.CASH else (other or {}).get(method, amount) for method, amount in expected.items()}
-    report = figures.closed(tx, counts=counts, denominations=counted)
-    _write_closing(tx, row, report, expected, counts, counted)
+    report = figures.closed(tx, counts=counts, denominations=pieces)
+    _write_closing(tx, row, report, expected, counts, pieces)
     return report
 
 
