@@ -656,7 +656,7 @@ def test_rerun_goes_on_wherever_the_first_run_was_stopped(world: World, files: F
 
     made = [summary(world, clinic=f"clinic-{each}") for each in range(stops + 1)]
 
-    assert stops == 6  # importers, patients, providers, and one unit for each visit
+    assert stops == 8  # importers, patients, providers, the shift opened and closed, and one unit for each visit
     assert made[0].invoices_paid == 3
     assert made == made[:1] * (stops + 1)
     assert all(world.read(doctor.examine, clinic=f"clinic-{each}").healthy for each in range(stops + 1))

@@ -154,6 +154,7 @@ PERMISSIONS = {
     "series.manage": ("series.add_series series.change_series series.make_standard",),
     "shares.read": ("billing_consultation.services.list_shares",),
     "shifts.work": (
+        "shift_report.cash_of_shift",
         "cash_moves.answer_hand_over cash_moves.hand_over cash_moves.pay_in cash_moves.pay_out_cash",
         "shifts.close_shift shifts.open_shift",
     ),

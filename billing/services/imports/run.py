@@ -178,8 +178,8 @@ class _Work:
             self.providers.update(self._run(lambda tx, these=providers: prepare_providers(tx, dict(these))))  # type: ignore[misc]
 
     def close_shift(self) -> None:
-        """Close the shift that imported cash went to; nobody counts it."""
-        if self.shifts:
+        """Close the shift that imported cash went to, also one that an import which was stopped has left; nobody counts it."""
+        if self.database.read(lambda tx: tx.actor.shift, actor=ENTRY, clinic=self.clinic):
             self._run(lambda tx: shifts.close_shift(tx, counted=None))
 
     def _open_shift(self) -> None:
