@@ -75,6 +75,7 @@ LINES: Mapping[str, Sequence[str]] = {
     "invoice edit": ["--note x"],
     "invoice list": ["", "--patient <patient_id>"],
     "pay": ["<invoice> --card 1", "<invoice> --dry-run", "--consultation <consultation_id> --card 1"],
+    "pay-all": ["<invoice> --card 1", "--client <client_id> --card 1"],
     "coverage list": ["", "--client <client_id>"],
     "cover": ["--none"],
     "claim list": ["", "--payer AXA"],
@@ -89,7 +90,7 @@ LINES: Mapping[str, Sequence[str]] = {
     "stock list": ["", "--batches", "--code <code>"],
     "stock moves": ["", "--code <code>"],
 }
-NEW = {"price add", "clinic create", "payer add", "payer set"}
+NEW = {"discount add", "price add", "clinic create", "payer add", "payer set"}
 """What names something that is being made."""
 
 TEXTS = {
@@ -102,6 +103,8 @@ TEXTS = {
     "shape": "X-{value}",
     "role": "cashier",
     "subject": "<receipt>",
+    "tender": "card=1",
+    "worth": "10%",
     "service": "<code>",
     "department": "pharmacy",
 }
