@@ -211,7 +211,7 @@ TENDERS: dict[str, Case] = {
     "unknown method": (
         lambda: tendering(Tender(LONG, 1000)),
         "unknown_method",
-        f"{CUT} is no payment method here: choose from card, cash, cheque, transfer.",
+        f"{CUT} is no payment method here: choose from card, cash, cheque, transfer, wallet.",
         {"method": LONG},
     ),
     "no reference": (
