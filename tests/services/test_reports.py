@@ -11,11 +11,12 @@ from sqlalchemy import func, select, update
 
 from billing import clock
 from billing.errors import Refused
-from billing.model import Invoice, InvoiceAdjustment, InvoiceItem, JournalLine, Payment
+from billing.model import Claim, Invoice, InvoiceAdjustment, InvoiceItem, JournalLine, Payer, Payment, new_id
 from billing.money import format_amount
 from billing.rules.totals import TaxGroup
-from billing.services import invoice_steps, reading, reports, reversals, shifts, staff
+from billing.services import invoice_steps, reading, receivables, reports, reversals, shifts, staff, statements
 from billing.services.balances import BadRange
+from billing.services.patients import UnknownClient
 from billing.services.quotation import NewAdjustment, NewItem
 from billing.services.reports import BadGrouping
 from billing.services.reversals import Returned
@@ -107,8 +108,9 @@ class Fortnight:
         rows = self.rows(select(InvoiceItem.id, InvoiceItem.invoice_id).where(*where).order_by(InvoiceItem.id))
         if rows:
             item, invoice = self.random.choice(rows)
+            to = self.random.choice(["cash", "wallet"])
             returned = Returned(item, self.random.choice([500, None]))
-            self.world.run(lambda tx: reversals.refund_items(tx, invoice_id=invoice, items=[returned], reason="no", to="cash"), actor="mia")
+            self.world.run(lambda tx: reversals.refund_items(tx, invoice_id=invoice, items=[returned], reason="no", to=to), actor="mia")
 
     def write_off(self) -> None:
         """Write an open invoice off."""
@@ -149,6 +151,11 @@ class Fortnight:
             found[account] += int(amount)
         return found
 
+    def balances(self, account: str) -> Counter[str]:
+        """Return what stands on an account by client."""
+        lines = select(JournalLine.client_id, func.sum(JournalLine.amount_minor)).where(JournalLine.account == account)
+        return Counter({client: int(amount) for client, amount in self.rows(lines.group_by(JournalLine.client_id))})
+
     def report(self, verb: Callable[..., Any], days: tuple[date, date] = (FIRST, END), **options: Any) -> Any:
         """Return a report of some days."""
         return self.world.read(lambda tx: verb(tx, from_date=days[0], until_date=days[1], **options))
@@ -162,7 +169,7 @@ MONEY = ("payment", "void", "refund", "top_up", "pay_out")
 
 
 def is_money(account: str) -> bool:
-    return account == "cash" or account.startswith("method:")
+    return account in {"cash", "wallet"} or account.startswith("method:")
 
 
 @pytest.fixture(params=[1, 2])
@@ -181,10 +188,28 @@ def test_reports_of_a_fortnight_equal_the_journal(weeks: Fortnight) -> None:
         agrees_on_shifts(weeks, days)
 
 
+def test_receivables_and_statements_after_a_fortnight_equal_the_journal(weeks: Fortnight) -> None:
+    owed = weeks.balances("receivable:client")
+    wallets = weeks.balances("wallet")
+    aged = weeks.world.read(receivables.aged_receivables)
+
+    assert {each.id: each.total_minor for each in aged} == {client: amount for client, amount in owed.items() if amount}
+    for client in owed:
+        whole = weeks.world.read(lambda tx, client=client: statements.client_statement(tx, client_id=client))  # type: ignore[misc]
+        first, second = (weeks.report(statements.client_statement, half, client_id=client) for half in HALVES)
+        assert (whole.opening_owed_minor, whole.opening_wallet_minor) == (0, 0)
+        assert (whole.closing_owed_minor, whole.closing_wallet_minor) == (owed[client], -wallets[client])
+        assert (first.closing_owed_minor, first.closing_wallet_minor) == (second.opening_owed_minor, second.opening_wallet_minor)
+        assert (*first.lines, *second.lines) == whole.lines
+        assert sum(each.owed_change_minor for each in whole.lines) == whole.closing_owed_minor
+        assert [each.owed_minor for each in whole.lines][-1:] == [whole.closing_owed_minor]
+        assert all(each.wallet_minor >= 0 for each in whole.lines)
+
+
 def agrees_on_takings(weeks: Fortnight, days: tuple[date, date]) -> None:
     booked = {account: amount for account, amount in weeks.booked(*days, kinds=MONEY).items() if is_money(account)}
     by_method = weeks.report(reports.takings, days, by="method")
-    assert {each.key if each.key == "cash" else f"method:{each.key}": each.net_minor for each in by_method} == booked
+    assert {each.key if each.key in {"cash", "wallet"} else f"method:{each.key}": each.net_minor for each in by_method} == booked
     for by in ("day", "department", "cashier", "provider"):
         rows = weeks.report(reports.takings, days, by=by)
         assert sum(each.net_minor for each in rows) == sum(booked.values()), by
@@ -287,3 +312,76 @@ def test_days_and_groups_that_cannot_be_are_refused(sqlite_world: World, verb: C
     with pytest.raises(BadGrouping, match="choose from day, department"):
         sqlite_world.read(lambda tx: reports.takings(tx, by="weather"))
     assert sqlite_world.read(verb) == []
+
+
+# --- what is owed, and a client's account ---
+
+
+def test_receivables_are_aged_by_the_days_since_they_were_due(shop: World) -> None:
+    patients = [shop.patient() for _ in range(2)]
+    for days, patient in ((0, 0), (14, 0), (15, 0), (44, 0), (45, 1), (104, 0), (105, 1)):
+        with clock.fixed(BEGAN - timedelta(days=days)):
+            made = shop.invoice("VIS", patient_id=patients[patient])
+            shop.run(lambda tx, made=made: invoice_steps.issue_invoice(tx, invoice_id=made.id))  # type: ignore[misc]
+    shop.pay(shop.invoice("VIS", patient_id=patients[0]).id, "card 40")
+
+    with clock.fixed(BEGAN):
+        rows = shop.read(receivables.aged_receivables)
+
+    assert [row.name for row in rows] == ["Ada Client"] * 2
+    assert [
+        (row.not_due_minor, row.days_1_30_minor, row.days_31_60_minor, row.days_61_90_minor, row.over_90_minor, row.total_minor)
+        for row in rows
+    ] == [(8_000, 8_000, 0, 4_000, 0, 20_000), (0, 0, 4_000, 0, 4_000, 8_000)]
+
+
+def test_receivables_of_payers_are_their_open_claims(shop: World) -> None:
+    with clock.fixed(BEGAN):
+        made = [shop.invoice("VIS") for _ in range(3)]
+        payer = shop.run(lambda tx: _claims(tx, [each.id for each in made]))
+
+    with clock.fixed(BEGAN):
+        (row,) = shop.read(lambda tx: receivables.aged_receivables(tx, by="payer"))
+
+    assert (row.id, row.name, row.total_minor) == (payer, "Allianz", 2 * (3_000 - 500 - 200))
+    assert (row.not_due_minor, row.days_1_30_minor, row.days_31_60_minor) == (2_300, 0, 2_300)
+    with pytest.raises(BadGrouping, match="choose from client, payer"):
+        shop.read(lambda tx: receivables.aged_receivables(tx, by="moon"))
+
+
+def _claims(tx: Any, invoice_ids: list[str]) -> str:
+    payer = Payer(id=new_id(), code="ALL", name="Allianz", kind="insurer", active=True, source=None, created_at=tx.at)
+    tx.session.add(payer)
+    tx.session.flush()
+    for days, status, invoice_id in zip((0, 40, 3), ("open", "part_paid", "paid"), invoice_ids, strict=True):
+        invoice = tx.session.scalars(select(Invoice).where(Invoice.id == invoice_id)).one()
+        row = {"paid_minor": 500, "rejected_minor": 200, "amount_minor": 3_000, "status": status, "reference": "", "submitted_at": None}
+        told = {"payer_id": payer.id, "coverage_id": None, "client_id": invoice.client_id, "created_at": tx.at}
+        tx.session.add(Claim(id=new_id(), invoice_id=invoice_id, issue_date=tx.business_date - timedelta(days=days), **row, **told))
+    return payer.id
+
+
+def test_statement_tells_each_act_with_its_document(shop: World) -> None:
+    patient = shop.patient()
+    with clock.fixed(BEGAN):
+        made = shop.invoice("VIS", "AMX", patient_id=patient)
+        shop.pay(made.id, "card 51.90")
+    item = next(each for each in shop.read(lambda tx: reading.read_invoice(tx, invoice=made.id)).items if each.code == "AMX")
+    with clock.fixed(BEGAN + timedelta(days=1)):
+        shop.run(lambda tx: reversals.refund_items(tx, invoice_id=made.id, items=[Returned(item.id)], reason="no", to="wallet"))
+    client = shop.read(lambda tx: reading.read_invoice(tx, invoice=made.id)).invoice.client_id
+
+    whole = shop.read(lambda tx: statements.client_statement(tx, client_id=client))
+    later = shop.read(lambda tx: statements.client_statement(tx, client_id=client, from_date=FIRST + timedelta(days=1)))
+
+    told = [(each.kind, each.document, each.owed_change_minor, each.wallet_change_minor, each.owed_minor) for each in whole.lines]
+    assert told == [
+        ("issue", "INV-2026-00001", 5_190, 0, 5_190),
+        ("payment", "R-2026-00001", -5_190, 0, 0),
+        ("credit", "CN-2026-00001", -1_190, 0, -1_190),
+        ("refund", "CN-2026-00001", 1_190, 1_190, 0),
+    ]
+    assert (whole.client, whole.closing_owed_minor, whole.closing_wallet_minor) == ("Ada Client", 0, 1_190)
+    assert later.lines == whole.lines[2:]
+    with pytest.raises(UnknownClient):
+        shop.read(lambda tx: statements.client_statement(tx, client_id=new_id()))
