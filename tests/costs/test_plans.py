@@ -14,7 +14,22 @@ from billing_pharmacy.queries import list_batches, list_expiring, list_moves, li
 from sqlalchemy import select
 
 from billing.model import Consultation
-from billing.services import approvals, audit, consultations, doctor, exports, listing, patients, prices, reading, reports, series, staff
+from billing.services import (
+    approvals,
+    audit,
+    consultations,
+    doctor,
+    exports,
+    listing,
+    patients,
+    prices,
+    reading,
+    receivables,
+    reports,
+    series,
+    staff,
+    statements,
+)
 from billing.services.documents import content
 from billing.transaction import Transaction
 
@@ -106,6 +121,10 @@ LISTS: dict[str, Unit] = {
     "export of tenders": lambda tx: exports.export_tenders(tx).rows,
     "export of the audit trail": lambda tx: exports.export_audit(tx).rows,
     **{f"takings by {by}": lambda tx, by=by: reports.takings(tx, by=by, **_of_days(tx)) for by in get_args(reports.By)},  # type: ignore[misc]
+    "receivables of clients": receivables.aged_receivables,
+    "receivables of payers": lambda tx: receivables.aged_receivables(tx, by="payer"),
+    "a client's statement": lambda tx: statements.client_statement(tx, client_id=listing.list_invoices(tx, limit=1)[0].client_id),
+    "gaps of all series": gaps.list_gaps,
     "tax of some days": lambda tx: reports.tax(tx, **_of_days(tx)),
     "voids and refunds of some days": lambda tx: reports.voids(tx, **_of_days(tx)),
     "discounts of some days": lambda tx: reports.discounts(tx, **_of_days(tx)),

@@ -46,7 +46,7 @@ MODULES = (
     ),
     *("discount_codes", "discount_limits", "discounts", "group_payments", "wallet_rows", "wallets"),
     *("accounts", "balances", "cash_moves", "journal_export", "periods", "shift_report", "shifts", "z_report"),
-    *("receivables", "reports", "statements"),
+    *("gaps", "receivables", "reports", "statements"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
     *("billing_laboratory.report", "billing_pharmacy.queries", "billing_pharmacy.services", "billing_pharmacy.stockfile"),
