@@ -81,10 +81,11 @@ def _of_counter(tx: Transaction, row: Any) -> SeriesGaps:
     least = min((each.least for each in counts if each.documents), default=row.start_value)
     most = max((each.most for each in counts if each.documents), default=row.latest_value)
     head = row.kind, row.series, row.period, row.start_value, row.latest_value, documents
-    # With one table the key lets no number stand twice: as many documents as numbers, within the bounds, are all of them.
-    if len([each for each in counts if each.documents]) <= 1 and documents == row.latest_value - row.start_value + 1:
-        if row.start_value <= least and most <= row.latest_value:
-            return SeriesGaps(*head, complete=True, missing=(), twice=(), outside=())
+    # In one table the key lets no number stand twice: as many documents as numbers, within the bounds, are all of them.
+    in_one_table = sum(each.documents > 0 for each in counts) <= 1
+    within = row.start_value <= least and most <= row.latest_value
+    if in_one_table and within and documents == row.latest_value - row.start_value + 1:
+        return SeriesGaps(*head, complete=True, missing=(), twice=(), outside=())
     missing, twice, outside = list[tuple[int, int]](), list[tuple[int, int]](), list[tuple[int, int]]()
     expected = row.start_value
     before = None

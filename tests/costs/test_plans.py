@@ -20,6 +20,7 @@ from billing.services import (
     consultations,
     doctor,
     exports,
+    gaps,
     listing,
     patients,
     prices,
