@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Text, bindparam, column, func, or_, select, text
 
 from billing.model import CLINIC, Invoice, Reminder
-from billing.model.types import DayType, IdType, InstantType, WholeType
+from billing.model.types import NIL_ID, DayType, IdType, InstantType, WholeType
 from billing.services.clinics import ReminderLevel, check_policy
 from billing.services.inputs import check_limit
 from billing.services.listing import DUE
@@ -19,7 +19,7 @@ from billing.trips import Query, Row
 AT_ONCE = 100
 """Invoices that one unit looks at."""
 
-_OF_INVOICE = Reminder.clinic_id == Invoice.clinic_id, Reminder.invoice_id == Invoice.id
+_OF_INVOICE = Reminder.clinic_id == CLINIC, Reminder.invoice_id == Invoice.id
 _LEVEL = select(func.coalesce(func.max(Reminder.level), 0)).where(*_OF_INVOICE).scalar_subquery()
 _LATEST = select(func.max(Reminder.business_date)).where(*_OF_INVOICE).scalar_subquery()
 _AFTER_DAY, _AFTER_ID = bindparam("after_day", type_=DayType()), bindparam("after_id", type_=IdType())
@@ -46,22 +46,24 @@ _OVERDUE = Query(
 )
 
 
-def _each(dialect: str) -> str:
-    """Return the rows of the JSON array `reminders`: id, level, amounts."""
-    names = ("invoice_id", "level", "due_minor", "fee_minor")
-    if dialect == "sqlite":
-        columns = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
-        return f"SELECT {columns} FROM json_each(:reminders)"
-    return "SELECT invoice_id, level, due_minor, fee_minor FROM json_to_recordset(CAST(:reminders AS json)) AS each (invoice_id uuid, level bigint, due_minor bigint, fee_minor bigint)"
+_INSERT = (
+    "INSERT INTO reminder (clinic_id, invoice_id, level, business_date, due_minor, fee_minor, at, done_by) "
+    "SELECT :clinic_id, invoice_id, level, :today, due_minor, fee_minor, :at, :actor_id FROM ("
+)
+# A condition stands before ON CONFLICT: SQLite would take that for a join's.
+_ONCE = ") AS asked WHERE level > 0 ON CONFLICT DO NOTHING RETURNING invoice_id, level"
+_ASKED = {
+    "sqlite": "SELECT json_extract(value, '$.invoice_id') AS invoice_id, json_extract(value, '$.level') AS level, "
+    "json_extract(value, '$.due_minor') AS due_minor, json_extract(value, '$.fee_minor') AS fee_minor FROM json_each(:reminders)",
+    "postgresql": "SELECT * FROM json_to_recordset(CAST(:reminders AS json)) "
+    "AS each (invoice_id uuid, level bigint, due_minor bigint, fee_minor bigint)",
+}
+"""The rows of the JSON array `reminders`."""
 
 
-def _remember(dialect: str) -> Query:
+def _remember(asked: str) -> Query:
     return Query(
-        text(
-            "INSERT INTO reminder (clinic_id, invoice_id, level, business_date, due_minor, fee_minor, at, done_by) "
-            "SELECT :clinic_id, invoice_id, level, :today, due_minor, fee_minor, :at, :actor_id "
-            f"FROM ({_each(dialect)}) AS asked WHERE level > 0 ON CONFLICT DO NOTHING RETURNING invoice_id, level"
-        )
+        text(_INSERT + asked + _ONCE)
         .bindparams(
             bindparam("clinic_id", type_=IdType()),
             bindparam("today", type_=DayType()),
@@ -73,7 +75,7 @@ def _remember(dialect: str) -> Query:
     )
 
 
-_REMEMBER = {dialect: _remember(dialect) for dialect in ("sqlite", "postgresql")}
+_REMEMBER = {dialect: _remember(asked) for dialect, asked in _ASKED.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,15 @@ def remind(tx: Transaction, *, after: Place | None = None, limit: int = AT_ONCE)
     levels = sorted(check_policy(tx.clinic.policy).reminders, key=lambda each: each.days)
     if not levels:
         return ReminderRun((), None)
-    place = after or Place(date(1, 1, 2), "00000000-0000-0000-0000-000000000000")
+    place = after or Place(date(1, 1, 2), NIL_ID)
     due_by = tx.business_date - timedelta(days=levels[0].days)
     rows = tx.rows(_OVERDUE, due_by=due_by, after_day=place.due_date, after_id=place.invoice_id, limit=check_limit(limit))
     wanted = [each for row in rows if (each := _next(tx, row, levels)) is not None]
     told = _told(tx, wanted) if wanted else ()
     for each in told:
-        amounts = {"due_minor": each.due_minor, "fee_minor": each.fee_minor}
-        tx.audit("invoice.reminded", "invoice", each.invoice_id, level=each.level, **amounts)
-        tx.emit("invoice.reminded", each.invoice_id, level=each.level, due_date=each.due_date.isoformat(), **amounts)
+        due, fee = each.due_minor, each.fee_minor
+        tx.audit("invoice.reminded", "invoice", each.invoice_id, level=each.level, due_minor=due, fee_minor=fee)
+        tx.emit("invoice.reminded", each.invoice_id, level=each.level, due_date=each.due_date.isoformat(), due_minor=due, fee_minor=fee)
     return ReminderRun(told, Place(rows[-1].due_date, rows[-1].id) if len(rows) == limit else None)
 
 
@@ -141,5 +143,7 @@ def _told(tx: Transaction, wanted: Sequence[Reminded]) -> tuple[Reminded, ...]:
     rows: list[dict[str, Any]] = [
         {"invoice_id": each.invoice_id, "level": each.level, "due_minor": each.due_minor, "fee_minor": each.fee_minor} for each in wanted
     ]
-    won = {(row.invoice_id, row.level) for row in tx.rows(_REMEMBER[tx.dialect], at=tx.at, actor_id=tx.actor.id, reminders=json.dumps(rows))}
+    won = {
+        (row.invoice_id, row.level) for row in tx.rows(_REMEMBER[tx.dialect], at=tx.at, actor_id=tx.actor.id, reminders=json.dumps(rows))
+    }
     return tuple(each for each in wanted if (each.invoice_id, each.level) in won)

@@ -46,7 +46,7 @@ MODULES = (
     ),
     *("discount_codes", "discount_limits", "discounts", "group_payments", "wallet_rows", "wallets"),
     *("accounts", "balances", "cash_moves", "journal_export", "periods", "shift_report", "shifts", "z_report"),
-    *("gaps", "receivables", "reports", "statements"),
+    *("gaps", "receivables", "reminders", "reports", "statements"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
     *("billing_laboratory.report", "billing_pharmacy.queries", "billing_pharmacy.services", "billing_pharmacy.stockfile"),
@@ -152,6 +152,7 @@ PERMISSIONS = {
     "prices.read": ("prices.find_service prices.list_services prices.price_history",),
     "providers.manage": ("staff.add_provider",),
     "receipts.print": ("documents.print_receipt",),
+    "reminders.send": ("reminders.remind",),
     "reports.read": (
         "receivables.aged_receivables",
         "reports.discounts reports.shift_differences reports.takings reports.tax reports.voids",
