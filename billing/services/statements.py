@@ -64,8 +64,8 @@ class ClientStatement:
 
     client_id: str
     client: str
-    from_date: date
-    until_date: date
+    from_date: date | None
+    until_date: date | None
     opening_owed_minor: int
     opening_wallet_minor: int
     lines: tuple[StatementLine, ...]
@@ -86,7 +86,9 @@ def client_statement(tx: Transaction, *, client_id: str, from_date: date | None 
         owed, wallet = owed + int(row.owed_minor), wallet + int(row.wallet_minor)
         changes = int(row.owed_minor), int(row.wallet_minor)
         lines.append(StatementLine(row.business_date, row.at, row.kind, row.document, *changes, owed, wallet))
-    return ClientStatement(client.id, client.name, first, end, int(before.owed_minor), int(before.wallet_minor), tuple(lines), owed, wallet)
+    return ClientStatement(
+        client.id, client.name, from_date, until_date, int(before.owed_minor), int(before.wallet_minor), tuple(lines), owed, wallet
+    )
 
 
 _ORDER = {"issue": -2, "credit": -1}
