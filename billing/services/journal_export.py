@@ -46,7 +46,7 @@ def _number_of(number: Any, of: Any, row_id: Any) -> Any:
     return select(number).where(of.clinic_id == CLINIC, of.id == row_id).scalar_subquery()
 
 
-_DOCUMENT = func.coalesce(
+DOCUMENT = func.coalesce(
     _number_of(Payment.receipt_number, Payment, JournalLine.action_id),
     _number_of(Reversal.number, Reversal, JournalLine.action_id),
     _number_of(WalletMove.receipt_number, WalletMove, JournalLine.action_id),
@@ -54,7 +54,7 @@ _DOCUMENT = func.coalesce(
     literal_column("''", Text()),
 )
 _LINES = Query(
-    select(*JournalLine.__table__.columns, _DOCUMENT.label("document"))
+    select(*JournalLine.__table__.columns, DOCUMENT.label("document"))
     .where(
         JournalLine.clinic_id == CLINIC,
         JournalLine.business_date >= _AFTER[0],

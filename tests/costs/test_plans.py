@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from billing_consultation.services import list_fees, list_shares, list_terms
@@ -14,7 +14,24 @@ from billing_pharmacy.queries import list_batches, list_expiring, list_moves, li
 from sqlalchemy import select
 
 from billing.model import Consultation
-from billing.services import approvals, audit, consultations, doctor, exports, listing, patients, prices, reading, series, staff
+from billing.services import (
+    approvals,
+    audit,
+    consultations,
+    doctor,
+    exports,
+    gaps,
+    listing,
+    patients,
+    prices,
+    reading,
+    receivables,
+    reminders,
+    reports,
+    series,
+    staff,
+    statements,
+)
 from billing.services.documents import content
 from billing.transaction import Transaction
 
@@ -32,6 +49,10 @@ def _invoice_page(tx: Transaction, **chosen: Any) -> Any:
 
 def _a_patient(tx: Transaction) -> str:
     return listing.list_invoices(tx, status="paid", limit=1)[0].patient_id
+
+
+def _of_days(tx: Transaction) -> dict[str, Any]:
+    return {"from_date": tx.business_date - timedelta(days=3), "until_date": tx.business_date}
 
 
 LISTS: dict[str, Unit] = {
@@ -101,6 +122,16 @@ LISTS: dict[str, Unit] = {
     "export of payments": lambda tx: exports.export_payments(tx).rows,
     "export of tenders": lambda tx: exports.export_tenders(tx).rows,
     "export of the audit trail": lambda tx: exports.export_audit(tx).rows,
+    **{f"takings by {by}": lambda tx, by=by: reports.takings(tx, by=by, **_of_days(tx)) for by in get_args(reports.By)},  # type: ignore[misc]
+    "receivables of clients": receivables.aged_receivables,
+    "receivables of payers": lambda tx: receivables.aged_receivables(tx, by="payer"),
+    "a client's statement": lambda tx: statements.client_statement(tx, client_id=listing.list_invoices(tx, limit=1)[0].client_id),
+    "reminders": reminders.remind,
+    "gaps of all series": gaps.list_gaps,
+    "tax of some days": lambda tx: reports.tax(tx, **_of_days(tx)),
+    "voids and refunds of some days": lambda tx: reports.voids(tx, **_of_days(tx)),
+    "discounts of some days": lambda tx: reports.discounts(tx, **_of_days(tx)),
+    "shift differences of some days": lambda tx: reports.shift_differences(tx, **_of_days(tx)),
 }
 
 
