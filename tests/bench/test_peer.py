@@ -14,7 +14,6 @@ from billing.database import Database
 from billing.model import CLINIC, IdempotencyKey, Takings
 from billing.services import doctor
 from billing.services.setup import OPERATOR_LOGIN, make_operator
-from billing.testing.postgres import SUPERUSER, as_role
 from billing.transaction import Transaction
 
 CLINIC_CODE = "north"
@@ -52,8 +51,8 @@ def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: 
 def _peer(url: str) -> PeerCashier | RawCashier:
     if url.startswith("sqlite"):
         return RawCashier(url)
-    install_peer(as_role(url, SUPERUSER))
-    return PeerCashier(as_role(url, SUPERUSER))
+    install_peer(url)
+    return PeerCashier(url)
 
 
 def test_copies_of_a_paid_invoice_leave_the_doctor_nothing_to_find(database: Database, database_url: str) -> None:
