@@ -3,6 +3,7 @@
 A copy has ids, numbers and links of the audit chain of its own, so the doctor finds nothing on a filled database.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,14 +15,13 @@ from sqlalchemy import select, text
 from billing.changes.entries import content_of
 from billing.database import Database, over_all_clinics
 from billing.engine import open_engine
-from billing.model import CLINIC, AuditEntry, AuditHead, Base, NumberCounter, new_id
+from billing.model import CLINIC, AuditEntry, AuditHead, Base, NumberCounter, Takings, new_id
 from billing.model.types import NIL_ID
 from billing.model.writes import AddRows, AdjustedRow, AdjustRows, AuditRow, ChangedRow, ChangeRows, InsertRows, Number
 from billing.rules import chain
 from billing.rules.content import invoice_content_hash
 from billing.services.numbering import next_number
 from billing.services.setup import OPERATOR_LOGIN
-from billing.services.takings import TAKINGS
 from billing.settings import Settings
 from billing.testing.postgres import OWNER, as_role
 from billing.transaction import Transaction
@@ -36,13 +36,13 @@ BELONGS = {
     "invoice_item": "invoice_id",
     "tender": "payment_id",
     "payment_item": "payment_id",
-    "journal_line": "invoice_id",
     "effect": "item_id",
     "pharmacy_move": "item_id",
     "pharmacy_reservation": "item_id",
     "laboratory_order": "item_id",
     "laboratory_result": "order_id",
     "consultation_share": "item_id",
+    "journal_line": "invoice_id",
     "event": "subject_id",
     "audit_entry": "subject_id",
 }
@@ -52,6 +52,7 @@ ENTRY: Any = AuditEntry.__table__
 HEAD: Any = AuditHead.__table__
 COUNTER: Any = NumberCounter.__table__
 BATCH: Any = Batch.__table__
+TAKINGS: Any = Takings.__table__
 ENTRY_CONTENT = ("at", "actor_id", "action", "subject", "subject_id", "data")
 
 Row = dict[str, Any]
@@ -150,7 +151,8 @@ def _write_copies(tx: Transaction, template: Template, later: Sequence[timedelta
             tx.write(InsertRows(Base.metadata.tables[name], [row for copy in copies for row in _rows_of(template, name, copy)]))
     if "pharmacy_move" in template.rows:
         _write_stock(tx, template, len(copies))
-    _write_takings(tx, template, copies)
+    if "payment" in template.rows:
+        _write_takings(tx, template, copies)
     numbers.write(tx)
     _write_entries(tx, template, copies)
     return [copy.instead[template.invoice["id"]] for copy in copies]
@@ -207,29 +209,30 @@ def _write_stock(tx: Transaction, template: Template, copies: int) -> None:
 
 
 def _write_takings(tx: Transaction, template: Template, copies: Sequence[Copy]) -> None:
-    """Add what the copies' payments have taken to the takings of their days. A template is paid by one tender for each payment."""
-    paid = {row["item_id"]: row for row in template.rows.get("payment_item", ())}
-    sums: dict[tuple[Any, ...], int] = {}
+    """Add to each day's takings what the copied payments took: by one method, exactly what was due."""
+    (payment,), (tender,) = template.rows["payment"], template.rows["tender"]
+    amounts = {row["item_id"]: row["amount_minor"] for row in template.rows["payment_item"]}
+    cells: dict[tuple[str, str], int] = {}
     for item in template.rows["invoice_item"]:
-        if item["id"] in paid:
-            place = (item["payment_id"], item["department"], item["provider_id"] or NIL_ID)
-            sums[place] = sums.get(place, 0) + paid[item["id"]]["amount_minor"]
-    payments = {row["id"]: row for row in template.rows.get("payment", ())}
-    methods = {row["payment_id"]: row["method"] for row in template.rows.get("tender", ())}
-    cells: dict[tuple[Any, ...], tuple[int, int]] = {}
-    for copy in copies:
-        for (payment, department, provider), amount in sums.items():
-            row = payments[payment]
-            cell = (copy.value(row["business_date"]), row["taken_by"], department, provider, methods[payment])
-            before, acts = cells.get(cell, (0, 0))
-            cells[cell] = before + amount, acts + 1
-    names = ("business_date", "cashier_id", "department", "provider_id", "method")
-    added = [
-        {"kind": "payment", **dict(zip(names, cell, strict=True)), "amount_minor": amount, "acts": acts}
-        for cell, (amount, acts) in cells.items()
+        cell = item["department"], item["provider_id"] or NIL_ID
+        cells[cell] = cells.get(cell, 0) + amounts[item["id"]]
+    acts = Counter(copy.value(payment["business_date"]) for copy in copies)
+    rows = [
+        {
+            "business_date": day,
+            "cashier_id": payment["taken_by"],
+            "kind": "payment",
+            "department": department,
+            "provider_id": provider,
+            "method": tender["method"],
+            "amount_minor": amount * count,
+            "acts": count,
+        }
+        for day, count in sorted(acts.items())
+        for (department, provider), amount in sorted(cells.items())
+        if amount
     ]
-    if added:
-        tx.write(AddRows(TAKINGS, added))
+    tx.write(AddRows(TAKINGS, rows))
 
 
 def _write_entries(tx: Transaction, template: Template, copies: Sequence[Copy]) -> None:

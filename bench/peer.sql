@@ -21,6 +21,7 @@ DECLARE
     v_item record;
     v_batch record;
     v_head record;
+    v_shift uuid;
     v_date date;
     v_used uuid[] := '{}';
     v_period text;
@@ -35,7 +36,6 @@ DECLARE
     v_share bigint;
     v_data text;
     v_number bigint;
-    v_shift uuid;
     v_printed text;
     v_content text;
 BEGIN
@@ -46,11 +46,13 @@ BEGIN
     SELECT s.id, s.name, m.role INTO v_actor FROM staff s JOIN membership m ON m.staff_id = s.id
         WHERE m.clinic_id = p_clinic AND s.login = p_login AND s.active AND m.active;
     IF NOT FOUND OR v_actor.role NOT IN ('cashier', 'manager') THEN RAISE EXCEPTION 'permission_missing'; END IF;
-    SELECT id INTO v_shift FROM shift WHERE clinic_id = p_clinic AND cashier_id = v_actor.id AND closed_at IS NULL;
     SELECT currency, time_zone INTO STRICT v_clinic FROM clinic WHERE clinic_id = p_clinic;
     SELECT series, format, start_value INTO STRICT v_series FROM number_series WHERE clinic_id = p_clinic AND kind = 'receipt' AND standard;
     v_date := (v_at AT TIME ZONE v_clinic.time_zone)::date;
     v_period := to_char(v_date, 'YYYY');
+
+    SELECT id INTO v_shift FROM shift WHERE clinic_id = p_clinic AND cashier_id = v_actor.id AND closed_at IS NULL;
+    IF EXISTS (SELECT FROM audit_head WHERE clinic_id = p_clinic AND closed_through >= v_date) THEN RAISE EXCEPTION 'period_closed'; END IF;
 
     -- The idempotency key.
     v_request := format('["payment.take",{"applied_minor":null,"given":{},"invoice":"%s","scope":"ALL","series":null,'
@@ -73,9 +75,8 @@ BEGIN
     SELECT count(*), sum(total_minor - credited_minor - payer_minor), string_agg(format('{"code":%s,"department":"%s","description":%s,"id":"%s","total_minor":%s}',
             to_json(code), department, to_json(description), id, total_minor), ',' ORDER BY position)
         INTO v_count, v_due, v_shown
-        FROM invoice_item WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL;
-    v_due := least(v_due, v_invoice.total_minor - v_invoice.payer_minor - v_invoice.amount_paid_minor - v_invoice.written_off_minor
-        - v_invoice.credited_minor);
+        FROM invoice_item WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL AND credited_milli < quantity_milli;
+    v_due := least(v_due, v_invoice.total_minor - v_invoice.payer_minor - v_invoice.amount_paid_minor - v_invoice.written_off_minor - v_invoice.credited_minor);
     IF v_count = 0 OR p_amount <> v_due THEN RAISE EXCEPTION 'underpaid'; END IF;
 
     -- The consultation: shares of the providers, and the window for follow-ups.
@@ -175,30 +176,24 @@ BEGIN
             on_account_minor)
         VALUES (p_clinic, v_payment, p_invoice, 'ALL', v_clinic.currency, v_due, p_amount, 0, 0, v_due, v_series.series, v_period, v_number,
             v_printed, v_at, v_date, v_actor.id, v_actor.name, v_shift, 0, 0);
-    IF v_shift IS NOT NULL THEN
-        UPDATE shift SET latest_at = v_at WHERE clinic_id = p_clinic AND id = v_shift AND closed_at IS NULL;
-        IF NOT FOUND THEN RAISE EXCEPTION 'shift_closed'; END IF;
-    END IF;
     INSERT INTO tender (clinic_id, id, payment_id, position, method, amount_minor)
         VALUES (p_clinic, gen_random_uuid(), v_payment, 1, p_method, p_amount);
     WITH paid AS (
         UPDATE invoice_item SET payment_id = v_payment, paid_at = v_at
-            WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL
-            RETURNING id, total_minor - credited_minor - payer_minor AS amount_minor, payer_minor)
+            WHERE clinic_id = p_clinic AND invoice_id = p_invoice AND payment_id IS NULL AND credited_milli < quantity_milli
+            RETURNING id, total_minor - credited_minor - payer_minor AS client_minor, payer_minor)
     INSERT INTO payment_item (clinic_id, payment_id, item_id, amount_minor, payer_minor)
-        SELECT p_clinic, v_payment, id, amount_minor, payer_minor FROM paid;
+        SELECT p_clinic, v_payment, id, client_minor, payer_minor FROM paid;
 
-    -- The books: what the client owed is in the drawer now; the day's takings of who took it.
-    INSERT INTO journal_line (clinic_id, action_id, kind, position, business_date, at, account, amount_minor, invoice_id, client_id, shift_id,
-            actor_id)
-        VALUES (p_clinic, v_payment, 'payment', 1, v_date, v_at, 'method:' || p_method, v_due, p_invoice, NULL, v_shift, v_actor.id),
+    -- The shift is still open; the journal.
+    IF v_shift IS NOT NULL THEN
+        UPDATE shift SET latest_at = v_at WHERE clinic_id = p_clinic AND id = v_shift AND closed_at IS NULL;
+        IF NOT FOUND THEN RAISE EXCEPTION 'shift_closed'; END IF;
+    END IF;
+    INSERT INTO journal_line (clinic_id, action_id, kind, position, business_date, at, account, amount_minor, invoice_id, client_id, shift_id, actor_id)
+        VALUES (p_clinic, v_payment, 'payment', 1, v_date, v_at, CASE p_method WHEN 'cash' THEN 'cash' ELSE 'method:' || p_method END,
+                p_amount, p_invoice, NULL, v_shift, v_actor.id),
             (p_clinic, v_payment, 'payment', 2, v_date, v_at, 'receivable:client', -v_due, p_invoice, v_invoice.client_id, NULL, v_actor.id);
-    INSERT INTO takings AS t (clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts)
-        SELECT p_clinic, v_date, v_actor.id, 'payment', department, coalesce(provider_id, '00000000-0000-0000-0000-000000000000'), p_method,
-            sum(total_minor - credited_minor - payer_minor), 1 FROM invoice_item WHERE clinic_id = p_clinic AND payment_id = v_payment
-            GROUP BY department, provider_id ORDER BY department, provider_id
-        ON CONFLICT (clinic_id, business_date, cashier_id, kind, department, provider_id, method)
-            DO UPDATE SET amount_minor = t.amount_minor + excluded.amount_minor, acts = t.acts + excluded.acts;
 
     -- A visit paid in full opens the window for follow-ups; one that opens later stays.
     INSERT INTO consultation_follow_up AS f (clinic_id, patient_id, provider_id, free_from_date, free_through_date, visits_left, unit_price_e4,
@@ -223,10 +218,20 @@ BEGIN
         to_char(v_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || '+00:00', v_actor.id, v_payment, v_data);
     UPDATE audit_head AS h SET position = h.position + 1, previous_hash = h.hash,
             hash = encode(sha256(convert_to(h.hash || v_content || v_number::text, 'UTF8')), 'hex')
-        WHERE h.clinic_id = p_clinic RETURNING position, previous_hash, hash INTO v_head;
+        WHERE h.clinic_id = p_clinic AND coalesce(h.closed_through, '0001-01-01'::date) < v_date
+        RETURNING position, previous_hash, hash INTO v_head;
+    IF NOT FOUND THEN RAISE EXCEPTION 'period_closed'; END IF;
     INSERT INTO audit_entry (clinic_id, position, at, actor_id, action, subject, subject_id, data, number_value, previous_hash, hash)
         VALUES (p_clinic, v_head.position, v_at, v_actor.id, 'payment.taken', 'payment', v_payment::text, v_data, v_number,
             v_head.previous_hash, v_head.hash);
+
+    -- The day's takings of this cashier.
+    INSERT INTO takings AS t (clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts)
+        SELECT p_clinic, v_date, v_actor.id, 'payment', i.department, coalesce(i.provider_id, '00000000-0000-0000-0000-000000000000'), p_method,
+            sum(s.amount_minor), 1 FROM payment_item s JOIN invoice_item i ON i.clinic_id = s.clinic_id AND i.id = s.item_id
+            WHERE s.clinic_id = p_clinic AND s.payment_id = v_payment GROUP BY 5, 6 HAVING sum(s.amount_minor) <> 0 ORDER BY 5, 6
+        ON CONFLICT (clinic_id, business_date, cashier_id, kind, department, provider_id, method)
+            DO UPDATE SET amount_minor = t.amount_minor + excluded.amount_minor, acts = t.acts + 1;
     RETURN v_answer;
 END
 $$;

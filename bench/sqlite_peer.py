@@ -14,7 +14,8 @@ from billing.rules import chain
 
 ITEM = (
     "SELECT id, department, service_id, code, description, quantity_milli, unit_price_e4, taxable_minor, total_minor, provider_id, "
-    "total_minor - credited_minor - payer_minor, payer_minor FROM invoice_item WHERE clinic_id = ? AND invoice_id = ? AND payment_id IS NULL ORDER BY position"
+    "total_minor - credited_minor - payer_minor, payer_minor FROM invoice_item "
+    "WHERE clinic_id = ? AND invoice_id = ? AND payment_id IS NULL AND credited_milli < quantity_milli ORDER BY position"
 )
 ADD_EFFECT = (
     "INSERT INTO effect (clinic_id, id, action, action_id, item_id, plugin, kind, row_key, quantity_milli, data, at) "
@@ -22,8 +23,17 @@ ADD_EFFECT = (
 )
 ADD_PAYMENT = (
     "INSERT INTO payment (clinic_id, id, invoice_id, scope, currency, due_minor, tendered_minor, change_minor, rounding_minor, applied_minor, "
-    "series, receipt_period, receipt_value, receipt_number, taken_at, business_date, taken_by, cashier, shift_id, amount_due_minor, "
-    "on_account_minor) VALUES (?, ?, ?, 'ALL', ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)"
+    "series, receipt_period, receipt_value, receipt_number, taken_at, business_date, taken_by, cashier, shift_id, "
+    "amount_due_minor, on_account_minor) VALUES (?, ?, ?, 'ALL', ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)"
+)
+ADD_LINE = (
+    "INSERT INTO journal_line (clinic_id, action_id, kind, position, business_date, at, account, amount_minor, invoice_id, client_id, shift_id, "
+    "actor_id) VALUES (?, ?, 'payment', ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_TAKINGS = (
+    "INSERT INTO takings (clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts) "
+    "VALUES (?, ?, ?, 'payment', ?, ?, ?, ?, 1) ON CONFLICT (clinic_id, business_date, cashier_id, kind, department, provider_id, method) "
+    "DO UPDATE SET amount_minor = amount_minor + excluded.amount_minor, acts = acts + 1"
 )
 ADD_MOVE = (
     "INSERT INTO pharmacy_move (clinic_id, id, batch_id, quantity_milli, reason, item_id, action_id, business_date, at, actor_id, note) "
@@ -38,15 +48,6 @@ PUT_WINDOW = (
     "item_id, payment_id, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (clinic_id, patient_id, provider_id) DO UPDATE SET "
     "free_from_date = excluded.free_from_date, free_through_date = excluded.free_through_date, visits_left = excluded.visits_left, "
     "unit_price_e4 = excluded.unit_price_e4, item_id = excluded.item_id, payment_id = excluded.payment_id, closed_at = NULL"
-)
-ADD_LINE = (
-    "INSERT INTO journal_line (clinic_id, action_id, kind, position, business_date, at, account, amount_minor, invoice_id, client_id, shift_id, "
-    "actor_id) VALUES (?, ?, 'payment', ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-ADD_TAKINGS = (
-    "INSERT INTO takings AS t (clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts) "
-    "VALUES (?, ?, ?, 'payment', ?, ?, ?, ?, 1) ON CONFLICT (clinic_id, business_date, cashier_id, kind, department, provider_id, method) "
-    "DO UPDATE SET amount_minor = t.amount_minor + excluded.amount_minor, acts = t.acts + excluded.acts"
 )
 
 
@@ -83,10 +84,10 @@ class _Payment:
         )
         if role not in {"cashier", "manager"}:
             raise PermissionError(login)
-        shift = self.one("SELECT id FROM shift WHERE clinic_id = ? AND cashier_id = ? AND closed_at IS NULL", self.actor)
-        self.shift = shift[0] if shift else None
         self.currency, zone = self.one("SELECT currency, time_zone FROM clinic WHERE clinic_id = ?")
         self.day: date = self.now.astimezone(ZoneInfo(zone)).date()
+        shift = self.one("SELECT id FROM shift WHERE clinic_id = ? AND cashier_id = ? AND closed_at IS NULL", self.actor)
+        self.shift = shift[0] if shift else None
         self.effects: list[tuple[Any, ...]] = []
 
     def one(self, text: str, *values: Any) -> Any:
@@ -97,8 +98,7 @@ class _Payment:
         """Do all of it."""
         if not self._claim(key, invoice, method, amount):
             return
-        due = "total_minor - payer_minor - amount_paid_minor - written_off_minor - credited_minor"
-        columns = f"status, {due}, amount_paid_minor, patient_id, client_id"
+        columns = "status, total_minor - payer_minor - amount_paid_minor - written_off_minor - credited_minor, amount_paid_minor, patient_id, client_id"
         status, due, paid, patient, client = self.one(f"SELECT {columns} FROM invoice WHERE clinic_id = ? AND id = ?", invoice)
         items = self.run(ITEM, (self.clinic, invoice)).fetchall()
         if status not in {"sent", "partial"} or not items or min(due, sum(item[10] for item in items)) != amount:
@@ -112,14 +112,16 @@ class _Payment:
             "UPDATE invoice_item SET payment_id = ?, paid_at = ? WHERE clinic_id = ? AND id = ?",
             [(self.id, self.at, self.clinic, each) for each in ids],
         )
-        self.many("INSERT INTO payment_item VALUES (?, ?, ?, ?, ?)", [(self.clinic, self.id, item[0], *item[10:]) for item in items])
-        self._book(invoice, client, method, amount, items)
+        self.many(
+            "INSERT INTO payment_item VALUES (?, ?, ?, ?, ?)", [(self.clinic, self.id, item[0], item[10], item[11]) for item in items]
+        )
         self.many(ADD_EFFECT, self.effects)
         self.many(PUT_WINDOW, windows)
         self.run(
             "UPDATE invoice SET amount_paid_minor = amount_paid_minor + ?, status = 'paid' WHERE clinic_id = ? AND id = ?",
             (amount, self.clinic, invoice),
         )
+        self._book(invoice, client, method, amount, items)
         self._tell(invoice, amount)
         self._answer(key, invoice, amount, paid + amount, items)
         self._chain(invoice, amount, len(items), number)
@@ -153,30 +155,12 @@ class _Payment:
             period,
         )
         printed = shape.format(year=period, number=number)
-        amounts = (self.currency, amount, amount, amount)
-        who = (self.at, self.day.isoformat(), self.actor, self.cashier)
-        self.run(ADD_PAYMENT, (self.clinic, self.id, invoice, *amounts, series, period, number, printed, *who, self.shift))
-        self.run("INSERT INTO tender VALUES (?, ?, ?, 1, ?, ?, NULL)", (self.clinic, new_id(), self.id, method, amount))
         self.shape = shape.replace("{year}", period)
-        if self.shift:
-            self.run("UPDATE shift SET latest_at = ? WHERE clinic_id = ? AND id = ?", (self.at, self.clinic, self.shift))
+        amounts = (self.currency, amount, amount, amount)
+        who = (self.at, self.day.isoformat(), self.actor, self.cashier, self.shift)
+        self.run(ADD_PAYMENT, (self.clinic, self.id, invoice, *amounts, series, period, number, printed, *who))
+        self.run("INSERT INTO tender VALUES (?, ?, ?, 1, ?, ?, NULL)", (self.clinic, new_id(), self.id, method, amount))
         return int(number)
-
-    def _book(self, invoice: str, client: str, method: str, amount: int, items: Sequence[Any]) -> None:
-        day = self.day.isoformat()
-        lines = [(1, f"method:{method}", amount, None, self.shift), (2, "receivable:client", -amount, client, None)]
-        self.many(
-            ADD_LINE,
-            [
-                (self.clinic, self.id, place, day, self.at, account, minor, invoice, whose, shift, self.actor)
-                for place, account, minor, whose, shift in lines
-            ],
-        )
-        cells: dict[tuple[str, str], int] = {}
-        for item in items:
-            place = (item[1], item[9] or NIL_ID)
-            cells[place] = cells.get(place, 0) + item[10]
-        self.many(ADD_TAKINGS, [(self.clinic, day, self.actor, *place, method, minor) for place, minor in sorted(cells.items())])
 
     def _consultation(self, items: Sequence[Any], patient: str) -> list[tuple[Any, ...]]:
         windows = []
@@ -254,6 +238,29 @@ class _Payment:
     def _effect(self, item: str, plugin: str, kind: str, row: str, quantity: int, data: dict[str, Any]) -> None:
         self.effects.append((self.clinic, new_id(), self.id, item, plugin, kind, row, quantity, canonical_json(data), self.at))
 
+    def _book(self, invoice: str, client: str, method: str, amount: int, items: Sequence[Any]) -> None:
+        if self.shift is not None:
+            self.run(
+                "UPDATE shift SET latest_at = ? WHERE clinic_id = ? AND id = ? AND closed_at IS NULL", (self.at, self.clinic, self.shift)
+            )
+        day = self.day.isoformat()
+        accounts = (
+            (f"method:{method}" if method != "cash" else method, amount, None, self.shift),
+            ("receivable:client", -amount, client, None),
+        )
+        self.many(
+            ADD_LINE,
+            [
+                (self.clinic, self.id, place, day, self.at, account, minor, invoice, whose, shift, self.actor)
+                for place, (account, minor, whose, shift) in enumerate(accounts, start=1)
+            ],
+        )
+        cells: dict[tuple[str, str], int] = {}
+        for item in items:
+            cell = item[1], item[9] or NIL_ID
+            cells[cell] = cells.get(cell, 0) + item[10]
+        self.many(ADD_TAKINGS, [(self.clinic, day, self.actor, *cell, method, minor) for cell, minor in cells.items() if minor])
+
     def _tell(self, invoice: str, amount: int) -> None:
         data = canonical_json({"applied_minor": amount, "invoice_id": invoice, "scope": "ALL", "status": "paid"})
         columns = "(clinic_id, id, topic, subject_id, data, at)"
@@ -271,7 +278,9 @@ class _Payment:
         )
 
     def _chain(self, invoice: str, amount: int, items: int, number: int) -> None:
-        position, before = self.one("SELECT position, hash FROM audit_head WHERE clinic_id = ?")
+        position, before, closed = self.one("SELECT position, hash, closed_through FROM audit_head WHERE clinic_id = ?")
+        if closed is not None and closed >= self.day.isoformat():
+            raise ValueError("period closed")
         amounts = {"due_minor": amount, "applied_minor": amount, "amount_due_minor": 0, "on_account_minor": 0}
         data = amounts | {"invoice_id": invoice, "items": items, "number_format": self.shape, "scope": "ALL"}
         content = chain.content(

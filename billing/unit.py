@@ -184,9 +184,7 @@ class Unit:
 
         if self._ground.settings.carrier == "pipeline":
             return PipelineTrips(self._driver)
-        if "trips" not in self._pooled.info:  # which is as old as the driver's connection
-            self._pooled.info["trips"] = DirectTrips(self._driver)
-        return self._pooled.info["trips"]  # type: ignore[no-any-return]
+        return DirectTrips(self._driver, self._pooled.info.setdefault("prepared", {}))
 
     def _open(self) -> None:
         """Begin, if nothing has been sent yet: what the unit decided by the kept facts counts only if they still hold."""

@@ -14,7 +14,7 @@ class JournalLine(ClinicRow, Base):
     """One line of a balanced entry, in minor units of the clinic's currency: debit above zero, credit below.
 
     The lines of one act and kind are one entry and sum to 0; the key makes booking it twice impossible.
-    `account` is the stable key (`cash`, `revenue:pharmacy`), its number and name are the clinic's chart.
+    `account` is the stable key (`cash`, `revenue:DEPARTMENT`), its number and name are the clinic's chart.
     """
 
     __tablename__ = "journal_line"

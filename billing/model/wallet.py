@@ -22,7 +22,7 @@ class Wallet(ClinicRow, Base):
 
 
 class WalletMove(ClinicRowWithId, Base):
-    """One movement of a wallet: signed amount, balance after it, and the payment or reversal it belongs to (a top-up or pay-out: itself).
+    """One movement of a wallet: signed amount, and the payment or reversal it belongs to (a top-up or pay-out: itself).
 
     A top-up and a pay-out have a receipt of the receipts' series, and say by which method money came or went.
     """
@@ -37,7 +37,6 @@ class WalletMove(ClinicRowWithId, Base):
         check(
             "sign", "(kind IN ('top_up', 'refund', 'void') AND amount_minor > 0) OR (kind IN ('pay_out', 'payment') AND amount_minor < 0)"
         ),
-        check("balance", "balance_minor >= 0"),
         check("receipt", "(kind IN ('top_up', 'pay_out')) = (receipt_number IS NOT NULL)"),
         Index("ix_wallet_move_client", "clinic_id", "client_id", "id"),
         Index("ix_wallet_move_receipt_number", "clinic_id", "receipt_number"),
@@ -48,7 +47,6 @@ class WalletMove(ClinicRowWithId, Base):
     client_id: Mapped[Id]
     kind: Mapped[Name]
     amount_minor: Mapped[Minor]
-    balance_minor: Mapped[Minor]
     action_id: Mapped[Id]
     method: Mapped[Name | None]
     reference: Mapped[Name | None]

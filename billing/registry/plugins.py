@@ -78,6 +78,8 @@ def check_declaration(name: str, declared: Sequence[Any]) -> Declaration:
         foreign = [each.name for each in need.tables - own]
         if foreign:
             raise Misconfigured(f"a need of it reads {', '.join(sorted(foreign))}, which is not its own")
+    if wallets := [each.code for each in declaration.methods if each.moves_wallet or each.code == "wallet"]:
+        raise Misconfigured(f"its method {wallets[0]} would move wallets, which are the core's")
     if undeclared:
         raise Misconfigured(f"its table {undeclared[0]} is not declared")
     return declaration

@@ -130,8 +130,12 @@ class Registry:
         return _parse(plugin, plugin.declaration.given, given[plugin.name])
 
     def methods(self, clinic: ClinicFacts) -> dict[str, Method]:
-        """Return the payment methods of the clinic by code: the core's and its plugins'."""
-        return {**CORE_METHODS, **{method.code: method for plugin in self.enabled(clinic) for method in plugin.declaration.methods}}
+        """Return the payment methods of the clinic by code: the core's and its plugins', with a reference where its policy asks for one."""
+        found = {**CORE_METHODS, **{method.code: method for plugin in self.enabled(clinic) for method in plugin.declaration.methods}}
+        for code in clinic.policy.get("reference_for", ()):
+            if code in found:
+                found[code] = replace(found[code], needs_reference=True)
+        return found
 
     def permissions_of(self, role: str, policy: Mapping[str, Any], plugins: Collection[str]) -> frozenset[str]:
         """Return what a role may do in a clinic with this policy and these enabled plugins."""

@@ -61,6 +61,7 @@ CORE_METHODS: Mapping[str, Method] = MappingProxyType(
         "cash": Method("cash", gives_change=True, rounds_cash=True),
         "card": Method("card"),
         "transfer": Method("transfer"),
+        "wallet": Method("wallet", moves_wallet=True),
     }
 )
 
@@ -104,7 +105,7 @@ def check_tenders(
     if due_minor < 0 or (applied_minor is not None and not on_account):
         raise ValueError("what is due is 0 or more, and only a payment on account names its amount")
     for tender in tenders:
-        _check_tender(tender, methods=methods, currency=currency)
+        check_tender(tender, methods=methods, currency=currency)
     tendered = sum(tender.amount_minor for tender in tenders)
 
     applied, rounding = due_minor, 0
@@ -133,7 +134,8 @@ def kept_by_method(tenders: Sequence[Tender], *, change_minor: int, methods: Map
     return kept
 
 
-def _check_tender(tender: Tender, *, methods: Mapping[str, Method], currency: Currency) -> None:
+def check_tender(tender: Tender, *, methods: Mapping[str, Method], currency: Currency) -> None:
+    """Pass a tender that is possible by itself. Raises `UnknownMethod`, `ReferenceMissing`, `BadPaymentAmount`."""
     method = methods.get(tender.method)
     if method is None:
         sentence = f"{tender.method[:40]!r} is no payment method here: choose from {', '.join(sorted(methods))}."

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import bindparam, select
+
 from billing import registry
-from billing.model import Claim, new_id
-from billing.model.types import NIL_ID
-from billing.model.writes import InsertRows
+from billing.errors import Refused
+from billing.model import CLINIC, Claim, new_id
+from billing.model.types import NIL_ID, IdType
+from billing.model.writes import ChangedRow, ChangeRows, InsertRows
 from billing.rules import posting
 from billing.rules.takings import spread
 from billing.rules.tenders import Tender, kept_by_method
@@ -14,6 +17,7 @@ from billing.services.journal import post
 from billing.services.open_invoice import OpenInvoice
 from billing.services.takings import add_takings
 from billing.transaction import Transaction
+from billing.trips import Query
 
 CLAIM: Any = Claim.__table__
 
@@ -23,22 +27,51 @@ def book_issue(tx: Transaction, opened: OpenInvoice) -> None:
     row = opened.row
     post(tx, "issue", opened.id, posting.issued(_parts(opened), client_id=row.client_id, payer_id=row.payer_id), invoice_id=opened.id)
     if row.payer_minor:
-        claim = {
-            "id": new_id(),
-            "invoice_id": opened.id,
-            "payer_id": row.payer_id,
-            "coverage_id": row.coverage_id,
-            "client_id": row.client_id,
-            "amount_minor": row.payer_minor,
-            "paid_minor": 0,
-            "rejected_minor": 0,
-            "status": "open",
-            "reference": "",
-            "submitted_at": None,
-            "issue_date": tx.business_date,
-            "created_at": tx.at,
-        }
-        tx.write(InsertRows(CLAIM, [claim]))
+        open_claim(tx, opened, payer_id=row.payer_id, coverage_id=row.coverage_id, amount_minor=row.payer_minor)
+
+
+def open_claim(tx: Transaction, opened: OpenInvoice, *, payer_id: str | None, coverage_id: str | None, amount_minor: int) -> None:
+    """Leave the claim on a payer with the unit."""
+    claim = {
+        "id": new_id(),
+        "invoice_id": opened.id,
+        "payer_id": payer_id,
+        "coverage_id": coverage_id,
+        "client_id": opened.row.client_id,
+        "amount_minor": amount_minor,
+        "paid_minor": 0,
+        "rejected_minor": 0,
+        "status": "open",
+        "reference": "",
+        "submitted_at": None,
+        "issue_date": tx.business_date,
+        "created_at": tx.at,
+    }
+    tx.write(InsertRows(CLAIM, [claim]))
+
+
+class ClaimPaid(Refused):
+    """The payer has paid, or rejected, more of its part than would be left of it. Facts: `claim`."""
+
+    code = "claim_paid"
+
+
+_LOCK_CLAIM = Query(
+    select(Claim.id, Claim.amount_minor, Claim.paid_minor, Claim.rejected_minor)
+    .where(Claim.clinic_id == CLINIC, Claim.invoice_id == bindparam("invoice_id", type_=IdType()))
+    .with_for_update()
+)
+
+
+def withdraw_claim(tx: Transaction, opened: OpenInvoice) -> None:
+    """Take back the claim of an invoice that is cancelled. Raises `ClaimPaid` if the payer has paid or rejected some of it."""
+    claim = tx.row(_LOCK_CLAIM, invoice_id=opened.id) if opened.row.payer_minor and opened.row.issued_at is not None else None
+    if claim is None:
+        return
+    if claim.paid_minor or claim.rejected_minor:
+        raise ClaimPaid("The payer has answered for its part of this already: refund what the client has paid instead.", claim=claim.id)
+    withdrawn = {"amount_minor": 0, "status": "cancelled"}
+    tx.write(ChangeRows(CLAIM, [ChangedRow({"id": claim.id}, {"amount_minor": claim.amount_minor}, withdrawn)]))
 
 
 def book_cancellation(tx: Transaction, opened: OpenInvoice) -> None:

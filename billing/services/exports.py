@@ -8,6 +8,7 @@ import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import chain, islice
 from typing import Any, TextIO
 
 from sqlalchemy import Text, bindparam, func, select, tuple_, type_coerce
@@ -36,12 +37,14 @@ class Export:
 
 def write_csv(export: Export, file: TextIO, *, byte_order_mark: bool = False) -> int:
     """Write the table as CSV (RFC 4180) to a text file that was opened with `newline=""`; return how many rows it has."""
+    # The first row is read before anything is written: its trip may find that the unit has to begin again.
+    head = list(islice(export.rows, 1))
     if byte_order_mark:
         file.write(BYTE_ORDER_MARK)
     writer = csv.writer(file)
     writer.writerow(export.columns)
     count = 0
-    for row in export.rows:
+    for row in chain(head, export.rows):
         writer.writerow(row)
         count += 1
     return count

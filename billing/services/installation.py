@@ -1,6 +1,5 @@
 """An installation put together: settings, plugins and database. Programs, commands and tests all start here."""
 
-import gc
 from typing import TYPE_CHECKING
 
 from billing import failpoints, registry
@@ -64,6 +63,4 @@ def open_database(url: str | None = None, *, plugins: Registry | None = None, se
         failpoints.arm(chosen.failpoints)
     acting = plugins or load_plugins(chosen)
     names = [plugin.name for plugin in acting.plugins]
-    if not gc.get_freeze_count():
-        gc.freeze()  # what is loaded by now stays: to look it all through again and again costs a till a fifth of its time
     return Database(url or chosen.database_url, plugins=acting, permissions=acting.permissions_of, names=names, settings=chosen)

@@ -122,6 +122,9 @@ def content_rows(invoice_id: str, quotation: Quotation, source: str | None) -> l
             "tax_rate_bp": each.tax.rate_bp,
             "reason": each.reason,
             "plugin": each.plugin,
+            "given_by": each.given_by,
+            "approved_by": each.approved_by,
+            "code_id": each.code_id,
         }
         for each in quotation.reductions
     ]

@@ -12,7 +12,7 @@ from billing.model.writes import ChangedRow, ChangeRows, DeleteRows, Number, Num
 from billing.rules.content import invoice_content_hash
 from billing.rules.statuses import Action, stored_status
 from billing.services.acting import ask, facts_for, heard, parts_of, write_plan
-from billing.services.booking import book_cancellation, book_issue
+from billing.services.booking import book_cancellation, book_issue, withdraw_claim
 from billing.services.inputs import check_line
 from billing.services.numbering import next_number
 from billing.services.open_invoice import OpenInvoice, Step, invoice_facts, open_invoice
@@ -93,13 +93,14 @@ def issue_invoice(tx: Transaction, *, invoice_id: str, due_date: date | None = N
 def cancel_invoice(tx: Transaction, *, invoice_id: str, reason: str) -> InvoiceStep:
     """Cancel a draft or an issued invoice of which nothing is paid. Its number stays used; its sources can be billed again.
 
-    Raises `InvoiceHasPayments`, `InvoiceCancelled`, and what a department vetoes with.
+    Raises `InvoiceHasPayments`, `InvoiceCancelled`, `ClaimPaid`, and what a department vetoes with.
     """
     tx.require("invoices.cancel")
     why = check_line(reason, "The reason", longest=500)
     step = open_invoice(tx, invoice_id, action=Action.CANCEL, hooks=CANCEL_HOOKS)
     opened = step.opened
     made = ask_step(tx, step, *CANCEL_HOOKS)
+    withdraw_claim(tx, opened)
     changed = {"status": "cancelled", "cancelled_at": tx.at, "cancel_reason": why, "version": opened.row.version + 1}
     tx.write(ChangeRows(INVOICE, [ChangedRow({"id": invoice_id}, {"version": opened.row.version}, changed)]))
     sources = [each for each in (opened.row.source, *(row.source for row in opened.items)) if each]

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.changes.failures import explains
-from billing.errors import Conflict
+from billing.errors import Conflict, Refused
 from billing.model import CLINIC, Invoice, InvoiceAdjustment, canonical_json, new_id
 from billing.model.types import IdType
 from billing.model.writes import ChangedRow, ChangeRows, InsertRows, Number
@@ -16,6 +16,7 @@ from billing.rules.statuses import Action
 from billing.rules.texts import check_text
 from billing.rules.totals import TaxGroup
 from billing.services.acting import ask, facts_for, heard, parts_of, write_plan
+from billing.services.discount_limits import Standing, settle_discounts, standing_of
 from billing.services.inputs import check_source
 from billing.services.invoice_rows import INVOICE, amounts, billed, content_rows, deletions, new_row
 from billing.services.keys import Key
@@ -24,7 +25,7 @@ from billing.services.open_invoice import OpenInvoice, invoice_facts, open_invoi
 from billing.services.quotation import NewAdjustment, NewItem, Quotation, Wanted
 from billing.services.quoting import check_expected, price_calls, quote
 from billing.transaction import Transaction
-from billing.trips import Query
+from billing.trips import Query, Row
 
 
 @explains("pk_source_claim", "What this comes from is billed already on another invoice: cancel that one first.")
@@ -38,6 +39,12 @@ class InvoiceChanged(Conflict):
     """Somebody else has changed the draft since it was read. Facts: `version`."""
 
     code = "invoice_changed"
+
+
+class InvoiceCovered(Refused):
+    """A draft that a payer answers for in part is not edited. Facts: `payer`."""
+
+    code = "invoice_covered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,9 @@ _ADJUSTMENTS = Query(
         InvoiceAdjustment.tax_category,
         InvoiceAdjustment.tax_rate_bp,
         InvoiceAdjustment.plugin,
+        InvoiceAdjustment.given_by,
+        InvoiceAdjustment.approved_by,
+        InvoiceAdjustment.code_id,
     )
     .where(InvoiceAdjustment.clinic_id == CLINIC, InvoiceAdjustment.invoice_id == bindparam("invoice_id", type_=IdType()))
     .order_by(InvoiceAdjustment.id)
@@ -108,7 +118,7 @@ def create_invoice(
 
     `series` is another than the clinic's standard one for invoices (a clinic that numbers at issue names it there).
     `source` (an encounter) and the items' sources are claimed: one live invoice each. `expected_total_minor`, where given, must be the total.
-    Raises what `quote` raises, `TotalDiffers`, `SourceAlreadyBilled`, `KeyReused`, and what a plugin refuses with.
+    Raises what `quote` raises, `DiscountAboveLimit`, `TotalDiffers`, `SourceAlreadyBilled`, `KeyReused`, and what a plugin refuses with.
     """
     tx.require("invoices.create")
     request = _request(patient_id, items, adjustments, consultation_id, provider_id, note, source, series) if key is not None else {}
@@ -121,6 +131,7 @@ def create_invoice(
         return InvoiceMade(**{**before, "item_ids": tuple(before["item_ids"])}, numbered=row.number if row else None)
     quotation = quote(tx, wanted, rows[len(claims) :], hook="on_invoice_created")
     check_expected(tx, quotation, expected_total_minor)
+    quotation, _ = settle_discounts(tx, quotation)
     invoice_id = new_id()
     number = next_number(tx, kind="invoice", series=series) if tx.clinic.policy.get("numbers_at", "creation") == "creation" else None
     row = new_row(tx, invoice_id, quotation, number) | {
@@ -148,17 +159,50 @@ def edit_invoice(
 ) -> InvoiceMade:
     """Replace the items, the document's discounts, or the note of a draft; what is not given stays.
 
-    `version`, where given, must be the draft's. Raises `InvoiceNotDraft`, `InvoiceChanged`, and what `create_invoice` raises.
+    `version`, where given, must be the draft's. Raises `InvoiceNotDraft`, `InvoiceCovered`, `InvoiceChanged`, and what `create_invoice` raises.
     """
     tx.require("invoices.create")
+    return rewrite_draft(tx, open_draft(tx, invoice_id, version), items=items, adjustments=adjustments, note=note)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft behind its lock: its items and discounts as they could be given again, and who gave those."""
+
+    opened: OpenInvoice
+    items: Sequence[NewItem]
+    adjustments: Sequence[NewAdjustment]
+    standing: Standing
+
+
+def open_draft(tx: Transaction, invoice_id: str, version: int | None) -> Draft:
+    """Lock a draft, to write it anew. Raises `InvoiceNotDraft`, `InvoiceCovered`, `InvoiceChanged`."""
     opened = open_invoice(tx, invoice_id, action=Action.EDIT).opened
     if version is not None and version != opened.row.version:
         raise InvoiceChanged("Somebody else has changed this draft: look at it again, then edit.", version=opened.row.version)
-    kept_items, kept_adjustments = _as_given(tx, opened)
+    if opened.row.payer_id is not None:
+        raise InvoiceCovered(
+            "This draft has a payer, whose part depends on the items: take the payer off, edit, then cover it again.",
+            payer=opened.row.payer_id,
+        )
+    kept = tx.rows(_ADJUSTMENTS, invoice_id=opened.id)
+    return Draft(opened, *_as_given(opened, kept), standing_of(opened, kept))
+
+
+def rewrite_draft(
+    tx: Transaction,
+    draft: Draft,
+    *,
+    items: Sequence[NewItem] | None = None,
+    adjustments: Sequence[NewAdjustment] | None = None,
+    note: str | None = None,
+) -> InvoiceMade:
+    """Write a draft anew with these items and discounts; what is not given stays. Raises `DiscountAboveLimit`, and what `quote` raises."""
+    opened = draft.opened
     wanted = Wanted(
         patient_id=opened.row.patient_id,
-        items=kept_items if items is None else items,
-        adjustments=kept_adjustments if adjustments is None else adjustments,
+        items=draft.items if items is None else items,
+        adjustments=draft.adjustments if adjustments is None else adjustments,
         consultation_id=opened.row.consultation_id,
         provider_id=opened.row.provider_id,
         rounding=opened.row.rounding,
@@ -166,19 +210,20 @@ def edit_invoice(
         kept_providers=frozenset(each for each in (opened.row.provider_id, *(row.provider_id for row in opened.items)) if each),
         hold=True,
     )
-    quotation = quote(tx, wanted, hook="on_invoice_changed")
+    quotation, approved = settle_discounts(tx, quote(tx, wanted, hook="on_invoice_changed"), draft.standing)
     changed = amounts(quotation) | {"version": opened.row.version + 1}
     if note is not None:
         changed["note"] = check_text(note, "The note", longest=2000, empty=True)
-    _act(tx, "on_invoice_changed", invoice_id, quotation)
+    _act(tx, "on_invoice_changed", opened.id, quotation)
+    approved.use(tx, used_for=opened.id)
     tx.write(
         *deletions(opened),
-        ChangeRows(INVOICE, [ChangedRow({"id": invoice_id}, {"version": opened.row.version, "status": "draft"}, changed)]),
-        *content_rows(invoice_id, quotation, opened.row.source),
+        ChangeRows(INVOICE, [ChangedRow({"id": opened.id}, {"version": opened.row.version, "status": "draft"}, changed)]),
+        *content_rows(opened.id, quotation, opened.row.source),
     )
     made = _made({**opened.row._asdict(), **changed}, quotation, opened.row.number)
-    tx.audit("invoice.changed", "invoice", invoice_id, total_minor=made.total_minor, items=len(quotation.items))
-    tx.emit("invoice.changed", invoice_id, total_minor=made.total_minor)
+    tx.audit("invoice.changed", "invoice", opened.id, total_minor=made.total_minor, items=len(quotation.items))
+    tx.emit("invoice.changed", opened.id, total_minor=made.total_minor)
     return made
 
 
@@ -192,9 +237,8 @@ def _act(tx: Transaction, hook: str, invoice_id: str, quotation: Quotation) -> N
     write_plan(tx, made, action=hook, action_id=invoice_id)
 
 
-def _as_given(tx: Transaction, opened: OpenInvoice) -> tuple[list[NewItem], list[NewAdjustment]]:
+def _as_given(opened: OpenInvoice, kept: Sequence[Row]) -> tuple[list[NewItem], list[NewAdjustment]]:
     """Return the draft's items and document adjustments as they could be given again: plugins' own answers are left to them."""
-    kept = tx.rows(_ADJUSTMENTS, invoice_id=opened.id)
     by_item: dict[tuple[str, bool], list[tuple[int, str]]] = {}
     for row in kept:
         if row.item_id is not None and row.plugin is None:

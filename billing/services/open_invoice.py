@@ -23,28 +23,35 @@ class UnknownInvoice(NotFound):
     code = "unknown_invoice"
 
 
-_invoice = (
-    select(
-        *Invoice.__table__.columns,
-        Patient.kind.label("patient_kind"),
-        Patient.sex.label("patient_sex"),
-        Patient.birth_date.label("patient_birth_date"),
-        Patient.species.label("patient_species"),
-        Patient.breed.label("patient_breed"),
-        *PARTY_COLUMNS,
+def select_invoice(which: Any) -> Any:
+    """Return the select of the invoice with this id (an expression), its patient and its parties."""
+    return (
+        select(
+            *Invoice.__table__.columns,
+            Patient.kind.label("patient_kind"),
+            Patient.sex.label("patient_sex"),
+            Patient.birth_date.label("patient_birth_date"),
+            Patient.species.label("patient_species"),
+            Patient.breed.label("patient_breed"),
+            *PARTY_COLUMNS,
+        )
+        .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
+        .join(Client, (Client.clinic_id == Invoice.clinic_id) & (Client.id == Invoice.client_id))
+        .outerjoin(Membership, (Membership.clinic_id == Invoice.clinic_id) & (Membership.id == Invoice.provider_id))
+        .where(Invoice.clinic_id == CLINIC, Invoice.id == which)
     )
-    .join(Patient, (Patient.clinic_id == Invoice.clinic_id) & (Patient.id == Invoice.patient_id))
-    .join(Client, (Client.clinic_id == Invoice.clinic_id) & (Client.id == Invoice.client_id))
-    .outerjoin(Membership, (Membership.clinic_id == Invoice.clinic_id) & (Membership.id == Invoice.provider_id))
-    .where(Invoice.clinic_id == CLINIC, Invoice.id == bindparam("invoice_id", type_=IdType()))
-)
-SEE_INVOICE = Query(_invoice)
-LOCK_INVOICE = Query(_invoice.with_for_update(of=Invoice))
-ITEMS = Query(
-    select(*InvoiceItem.__table__.columns)
-    .where(InvoiceItem.clinic_id == CLINIC, InvoiceItem.invoice_id == bindparam("invoice_id", type_=IdType()))
-    .order_by(InvoiceItem.position)
-)
+
+
+def select_items(which: Any) -> Any:
+    """Return the select of the items of the invoice with this id (an expression), in their order."""
+    of_invoice = select(*InvoiceItem.__table__.columns).where(InvoiceItem.clinic_id == CLINIC, InvoiceItem.invoice_id == which)
+    return of_invoice.order_by(InvoiceItem.position)
+
+
+_WHICH = bindparam("invoice_id", type_=IdType())
+SEE_INVOICE = Query(select_invoice(_WHICH))
+LOCK_INVOICE = Query(select_invoice(_WHICH).with_for_update(of=Invoice))
+ITEMS = Query(select_items(_WHICH))
 """Always a statement of its own behind the lock: read in one statement with it, the items may be older than the wait."""
 
 

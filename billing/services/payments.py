@@ -43,6 +43,7 @@ from billing.services.payable import (
     settled_parts,
 )
 from billing.services.tills import till
+from billing.services.wallet_rows import move_wallet
 from billing.transaction import Transaction
 from billing.trips import Query
 
@@ -279,10 +280,18 @@ def _write(
             ChangeRows(ITEM, [ChangedRow({"id": item.id}, {"payment_id": None}, paid) for item in taken.items]),
             InsertRows(PAYMENT_ITEM, rows),
         )
+    _take_from_wallet(tx, opened, taken, given)
     book_payment(tx, opened, payment=payment, tenders=given, settled=rows)
     columns = (issue.columns if issue else {}) | {"amount_paid_minor": settled.amount_paid_minor, "status": taken.status}
     expected = {"amount_paid_minor": opened.row.amount_paid_minor, "status": opened.row.status}
     tx.write(ChangeRows(INVOICE, [ChangedRow({"id": opened.id}, expected, columns)]))
+
+
+def _take_from_wallet(tx: Transaction, opened: OpenInvoice, taken: PaymentTaken, given: Sequence[Tender]) -> None:
+    methods = registry.of(tx).methods(tx.clinic)
+    amount = sum(tender.amount_minor for tender in given if methods[tender.method].moves_wallet)
+    if amount:
+        move_wallet(tx, client_id=opened.row.client_id, kind="payment", amount_minor=-amount, action_id=taken.id)
 
 
 def _settled_row(payment_id: str, row: Any) -> dict[str, Any]:

@@ -67,7 +67,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """An allowance or charge as it is stored: on an item (by position) or, without one, on the document."""
+    """An allowance or charge as it is stored: on an item (by position) or, without one, on the document.
+
+    `given_by` is the person who gave it, `approved_by` who consented where that was needed, `code_id` the discount code that it came from.
+    """
 
     charge: bool
     amount_minor: int
@@ -75,6 +78,9 @@ class Reduction:
     tax: TaxGroup
     position: int | None = None
     plugin: str | None = None
+    given_by: str | None = None
+    approved_by: str | None = None
+    code_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """Races with real processes: each opens the database by itself, waits at the barrier, and does its act. Exact winners, exact losers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from billing import registry
 from billing.errors import BillingError
 from billing.rules.settlement import Scope
-from billing.services import invoice_steps, invoices, payments
+from billing.services import cash_moves, invoice_steps, invoices, payments, periods, shifts
 from billing.services.setup import OPERATOR_LOGIN
 from billing.testing.crew import Crew, Outcome, shelf_and_desk
 from billing.testing.world import items_of, tenders_of
@@ -60,6 +62,56 @@ class Issue:
     def __call__(self, tx: Transaction) -> Any:
         """Return the issued invoice."""
         return invoice_steps.issue_invoice(tx, invoice_id=self.invoice_id)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Do an act at an instant of the past."""
+
+    at: datetime
+    act: Any
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return what the act made."""
+        tx.at = self.at
+        return self.act(tx)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseMonth:
+    """Close a month."""
+
+    month: str
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the month as something that was made."""
+        (*_, closed) = periods.close_period(tx, month=self.month)
+        return SimpleNamespace(id=closed.month, number=closed.month)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseShift:
+    """Count the own drawer and close the shift."""
+
+    counted: Mapping[int, int]
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the shift as something that was made, with what it should have had in cash as its number."""
+        report = shifts.close_shift(tx, counted=self.counted)
+        return SimpleNamespace(id=report.shift_id, number=str((report.expected or {})["cash"]))
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Offer cash out of the own drawer to a colleague."""
+
+    to_login: str
+    amount_minor: int
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return the offer as something that was made."""
+        moved = cash_moves.hand_over(tx, to_login=self.to_login, amount_minor=self.amount_minor, reason="change")
+        return SimpleNamespace(id=moved.id, number=moved.status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,14 +39,14 @@ class StatementForgotten(OperationalError):
 
 
 class DirectTrips:
-    """Calls on libpq. One for each connection, as long as that lives: it knows what is prepared there, and how rows are read."""
+    """Calls on libpq. `names` are the statements prepared on this connection, kept as long as it lives."""
 
     dialect = "postgresql"
 
-    def __init__(self, driver: Connection[Any]) -> None:
+    def __init__(self, driver: Connection[Any], names: dict[str, bytes]) -> None:
         self._driver = driver
         self._pg = driver.pgconn
-        self._names: dict[str, bytes] = {}
+        self._names = names
         self._load = _Transformer(driver)
 
     def trip(self, calls: Sequence[Call]) -> list[list[Row]]:

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from bench.cashiers import PeerCashier, RawCashier, ServiceCashier, Work, install_peer
-from bench.clinic import bill, found, open_bench
+from bench.clinic import bill, cashier_of, found, open_bench
 from bench.fill import Template, copy_invoice, read_template
 from billing.database import Database
-from billing.model import CLINIC, IdempotencyKey, Takings
+from billing.model import CLINIC, IdempotencyKey, Shift, Staff, Takings, new_id
 from billing.services import doctor
 from billing.services.setup import OPERATOR_LOGIN, make_operator
 from billing.transaction import Transaction
@@ -29,23 +29,38 @@ def database(database_url: str) -> Iterator[Database]:
     made.dispose()
 
 
-def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: Database, database_url: str) -> None:
+@pytest.mark.parametrize("in_shift", [False, True])
+def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: Database, database_url: str, *, in_shift: bool) -> None:
     ours, theirs = _works(database, 2)
+    if in_shift:
+        database.run(_open_shift, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
     service, peer = ServiceCashier(database_url), _peer(database_url)
 
     service.do(ours)
     taken = _takings(database)
     peer.do(theirs)
+    twice = _takings(database)
     peer.do(theirs)  # again under the same key: nothing more happens
     service.do(theirs)  # nor here: it takes the other's request for its own
     service.close()
     peer.close()
 
     assert _seen(database, theirs) == _seen(database, ours)
-    assert taken
-    assert _takings(database) == {cell: (2 * amount, 2 * acts) for cell, (amount, acts) in taken.items()}
+    assert twice == {cell: (2 * amount, 2 * acts) for cell, (amount, acts) in taken.items()}
+    assert _takings(database) == twice
     report = database.read(doctor.examine, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
     assert [check.name for check in report.broken] == []
+
+
+def _open_shift(tx: Transaction) -> None:
+    cashier = tx.session.scalars(select(Staff).where(Staff.login == cashier_of(CLINIC_CODE))).one()
+    shift = {"id": new_id(), "kind": "till", "cashier_id": cashier.id, "cashier": cashier.name, "drawer": "front", "float_minor": 0}
+    tx.session.add(Shift(**shift, opened_at=tx.at, opened_date=tx.business_date, latest_at=tx.at))
+
+
+def _takings(database: Database) -> dict[tuple[Any, ...], tuple[int, int]]:
+    rows = database.read(lambda tx: tx.session.scalars(select(Takings)).all(), actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
+    return {(row.business_date, row.department, row.provider_id, row.method): (row.amount_minor, row.acts) for row in rows}
 
 
 def _peer(url: str) -> PeerCashier | RawCashier:
@@ -60,20 +75,12 @@ def test_copies_of_a_paid_invoice_leave_the_doctor_nothing_to_find(database: Dat
     cashier = ServiceCashier(database_url)
     cashier.do(paid)
     cashier.close()
-    taken = _takings(database)
 
     copies = copy_invoice(database, CLINIC_CODE, paid.invoice_id, 7, days=3)
 
     report = database.read(doctor.examine, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
     assert [check.name for check in report.broken] == []
     assert len(set(copies)) == 7
-    assert sum(acts for _, acts in _takings(database).values()) == 8 * sum(acts for _, acts in taken.values())
-
-
-def _takings(database: Database) -> dict[tuple[Any, ...], tuple[int, int]]:
-    wanted = select(Takings.__table__).where(Takings.clinic_id == CLINIC)
-    rows = database.read(lambda tx: list(tx.session.execute(wanted, {"clinic_id": tx.clinic_id})), actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
-    return {tuple(row[:-2]): tuple(row[-2:]) for row in rows}
 
 
 def _works(database: Database, count: int) -> list[Work]:

@@ -31,8 +31,6 @@ LATER = {
     "P67": "needs exports that are neutral to spreadsheets and can be imported again",
     "P69": "needs pages and mails, and their content security policy",
     "P70": "needs sign-in and routes: secrets that a log could show",
-    "P73": "needs shifts",
-    "P74": "needs periods that can be closed",
 }
 """Cases that no test shows yet, and what they wait for."""
 

@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from billing_laboratory import services as laboratory
+from billing_laboratory.model import LabOrder
 from billing_pharmacy.services import adjust_stock
 from sqlalchemy import select, text
 
@@ -16,6 +17,7 @@ from billing.database import over_all_clinics
 from billing.engine import open_engine
 from billing.migrations import CORE, _config, _lineages, row_security
 from billing.model import Invoice
+from billing.rules.totals import TaxGroup
 from billing.services import backup, clinics, consultations, doctor, documents, invoice_steps, patients, prices, staff
 from billing.services.audit import verify_chain
 from billing.services.quotation import NewAdjustment, NewItem
@@ -39,6 +41,15 @@ SUMS = (
     "SELECT status, count(*) FROM laboratory_order GROUP BY 1",
     "SELECT kind, count(*), sum(quantity_milli) FROM effect GROUP BY 1",
 )
+BOOKED = (
+    (
+        "SELECT action_id, kind, business_date, at, account, amount_minor, invoice_id, client_id, actor_id FROM journal_line "
+        "WHERE kind IN ('issue', 'cancel', 'payment')"
+    ),
+    "SELECT clinic_id, business_date, cashier_id, kind, department, provider_id, method, amount_minor, acts FROM takings",
+    "SELECT id, amount_due_minor, on_account_minor FROM payment",
+)
+"""What the services book, and what a migration books for the documents of before: the same."""
 
 
 def _fill(world: "CaseWorld") -> None:
@@ -63,6 +74,34 @@ def _fill(world: "CaseWorld") -> None:
     world.n1()
     world.pay(world.n1(clinic="south").id, "card 154", clinic="south", actor="sc1")
     world.run(_fill_departments)
+    _fill_swiss(world)
+
+
+def _fill_swiss(world: "CaseWorld") -> None:
+    """Make invoices where prices include tax and cash is rounded: discounts, money on account that is used up later, several methods."""
+    world.found("swiss", currency="CHF", prices_include_tax=True, time_zone="Pacific/Auckland")
+    world.run(lambda tx: staff.add_staff(tx, login="sc2", name="Urs", role="cashier"), clinic="swiss")
+    provider = world.run(lambda tx: staff.add_provider(tx, name="Dr. Berg"), clinic="swiss").id
+    reduced, full = TaxGroup("S", 260), TaxGroup("S", 810)
+    items = [
+        NewItem(description="Ointment", department="consultation", unit_price_e4=13_370_000, tax=reduced, allowances=((333, "friend"),)),
+        NewItem(description="Cast", department="consultation", unit_price_e4=99_990_000, tax=full, provider_id=provider),
+        NewItem(description="Walk", department="consultation", unit_price_e4=10_010_000, tax=full, charges=((50, "dark"),)),
+    ]
+    discounts = [NewAdjustment(charge=False, amount_minor=777, reason="loyal", tax=full)]
+    used: list[list[tuple[str, ...]]] = [
+        [("ALL", "cash 200")],
+        [("ALL", "card 60", "cash 60")],
+        [("ON_ACCOUNT", "card 50"), ("ALL", "cash 80")],
+        [("ON_ACCOUNT", "transfer 100 T-1"), ("ALL", "card 7.77", "cash 10")],
+        [("ON_ACCOUNT", "card 1.01", "transfer 2 T-2")],
+    ]
+    for payments in used:
+        made = world.bill(*items, clinic="swiss", adjustments=discounts)
+        for scope, *tenders in payments:
+            world.pay(made.id, *tenders, scope=scope, clinic="swiss", actor="sc2")
+    wrong = world.bill(*items, clinic="swiss").id
+    world.run(lambda tx: invoice_steps.cancel_invoice(tx, invoice_id=wrong, reason="wrong"), clinic="swiss")
 
 
 def _fill_departments(tx: Transaction) -> None:
@@ -79,7 +118,7 @@ def _fill_departments(tx: Transaction) -> None:
     prices.add_service(tx, code="OLD", department="consultation", description="Old", unit_price_e4=1)
     prices.retire_service(tx, code="OLD")
     staff.deactivate_membership(tx, member="c2")
-    order = tx.session.connection().execute(text("SELECT id FROM laboratory_order ORDER BY id LIMIT 1")).scalar_one()
+    order = tx.session.scalars(select(LabOrder.id).order_by(LabOrder.id)).first()
     laboratory.collect_order(tx, order_id=str(order))
     clinics.set_plugin(tx, name="consultation", enabled=False)
     clinics.set_plugin(tx, name="consultation", enabled=True)
@@ -91,7 +130,7 @@ def _state(url: str) -> list[Any]:
     """Return what must be the same before and after: the rows of each table, and sums by day, method, status and department."""
     engine = open_engine(as_role(url, SUPERUSER), Settings())
     with over_all_clinics(engine, writing=False) as connection:
-        found: list[Any] = [sorted(map(str, connection.execute(text(sums)))) for sums in SUMS]
+        found: list[Any] = [sorted(map(str, connection.execute(text(sums)))) for sums in (*SUMS, *BOOKED)]
     engine.dispose()
     return found
 
@@ -102,7 +141,8 @@ def _counts(world: World) -> dict[str, int]:
 
 def _healthy(world: World) -> bool:
     return all(
-        world.read(doctor.examine, clinic=each).healthy and world.read(verify_chain, clinic=each).intact for each in ("north", "south")
+        world.read(doctor.examine, clinic=each).healthy and world.read(verify_chain, clinic=each).intact
+        for each in ("north", "south", "swiss")
     )
 
 

@@ -16,12 +16,14 @@ from sqlalchemy import select
 
 from billing.errors import BillingError, NotFound
 from billing.model import new_id
+from billing.model.types import NIL_ID
 from billing.rules.roles import PERMISSIONS, Role
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
-from billing.services import consultations, patients, prices, staff
+from billing.services import consultations, patients, prices, shifts, staff
 from billing.services.audit import list_entries
 from billing.services.quotation import NewItem
+from billing.services.reversals import Returned
 from billing.testing.race import Undone
 from billing.testing.surface import Service, find_services
 from billing.transaction import PermissionMissing, Transaction
@@ -34,10 +36,39 @@ ROLES = [role for role in Role if role is not Role.OPERATOR]
 # Steps that services are made of: none takes a person's request, each runs behind a service's own check.
 INNER = {
     "billing.services": [
-        *("acting", "documents.content", "inputs", "invariants.code", "invoice_rows", "keys", "numbering", "open_invoice", "parties"),
-        *("booking", "journal", "takings", "tills"),
+        *(
+            "acting",
+            "documents.content",
+            "inputs",
+            "invariants.acts",
+            "invariants.code",
+            "invoice_rows",
+            "keys",
+            "numbering",
+            "open_invoice",
+            "parties",
+        ),
+        *(
+            "accounts.chart",
+            "approvals.decide",
+            "approvals.find_live",
+            "booking",
+            "discount_limits",
+            "journal",
+            "ledger",
+            "shift_report.read_figures",
+        ),
+        *("reversal_books", "reversal_writes", "reversible", "takings", "tills", "undoing", "wallet_rows"),
         *("payable", "price_answers", "price_checks", "quoting", "setup", "audit.recompute", "doctor.rules_of", "listing.seen"),
-        *("invoice_steps.prepare_issue", "invoice_steps.ask_step", "invoice_steps.record_issue"),
+        *(
+            "invoices.open_draft",
+            "discounts.give_by_code",
+            "shift_report.cash_of_shift",
+            "invoices.rewrite_draft",
+            "invoice_steps.prepare_issue",
+            "invoice_steps.ask_step",
+            "invoice_steps.record_issue",
+        ),
     ],
     "billing_pharmacy": ["shelf"],
     "billing_laboratory": ["catalogue.find_analyte", "catalogue.ranges_of"],
@@ -152,11 +183,11 @@ def _refusals(world: "CaseWorld") -> Iterator[Any]:
 
 # What a parameter names where it names something of the clinic, for all services or for one.
 KINDS = {
-    **{name: name for name in ("patient_id", "client_id", "consultation_id", "payment_id", "order_id", "range_id", "member")},
+    **{name: name for name in ("patient_id", "client_id", "consultation_id", "payment_id", "order_id", "range_id", "member", "shift_id")},
     **dict.fromkeys(["invoice_id", "invoice", "audit.list_entries.subject_id"], "invoice"),
     **dict.fromkeys(["provider_id", "provider", "staff.find_provider.text"], "provider"),
     **dict.fromkeys(["code", "service_code", "service"], "code"),
-    "payment": "payment_id",
+    **dict.fromkeys(["payment", "approvals.give_approval.subject_id"], "payment_id"),
     "queries.find_order.name": "order_id",
 }
 LISTS = {
@@ -165,11 +196,14 @@ LISTS = {
 }
 """What narrows a list, which is empty then; a visit's list of open invoices, too."""
 
-NEW = {"prices.add_service.code", "clinics.create_clinic.code", "staff.add_staff.provider"}
+NEW = {"payers.add_payer.code", "prices.add_service.code", "clinics.create_clinic.code", "staff.add_staff.provider"}
 """The same words for what is being made."""
 
 GOOD = {
     "items": [NewItem("VISIT")],
+    "reversals.refund_items.items": [Returned(NIL_ID)],
+    "reversal_preview.preview_refund.items": [Returned(NIL_ID)],
+    "permission": "payments.void",
     "tenders": [Tender("card", 1)],
     "changes": {"name": "Ada"},
     "role": "cashier",
@@ -204,7 +238,8 @@ def _founded(world: "CaseWorld", clinic: str) -> dict[str, str]:
         limits = add_range(tx, analyte_code="2345-7", limits=Range(low="1"))
         client = patients.read_patient(tx, patient_id=patient).client_id
         found = {"consultation_id": visit.id, "provider": provider, "member": provider, "code": own.code, "order_id": order}
-        return found | {"range_id": limits, "client_id": client}
+        shift = shifts.open_shift(tx, drawer="front", float_minor=0)
+        return found | {"range_id": limits, "client_id": client, "shift_id": shift.id}
 
     return {"patient_id": patient, "invoice": draft.id, "payment_id": taken.id} | world.run(unit, clinic=clinic)
 
@@ -216,13 +251,14 @@ def _requests(own: Mapping[str, str]) -> Iterator[tuple[str, Service, str, Calla
         return lambda name: right | {parameter: wrap(name)}
 
     for service in SERVICES:
-        right = {name: GOOD.get(name, own.get(KINDS.get(name, ""), value)) for name, value in _stubs(service).items()}
+        stubs = _stubs(service).items()
+        right = {name: GOOD.get(f"{service.name}.{name}", GOOD.get(name, own.get(KINDS.get(name, ""), value))) for name, value in stubs}
         for parameter in service.parameters:
             called = f"{service.name}.{parameter}"
             kind = KINDS.get(called) or KINDS.get(parameter)
             if kind and called not in NEW:
                 yield called, service, kind, around(right, parameter)
-        if "items" in service.parameters:
+        if "items" in service.parameters and f"{service.name}.items" not in GOOD:
             in_item = around(right, "items", lambda name: [NewItem("VISIT", provider_id=name)])
             yield f"{service.name}.items.provider_id", service, "provider", in_item
         if service.name == "patients.update_patient":

@@ -75,6 +75,11 @@ LINES: Mapping[str, Sequence[str]] = {
     "invoice edit": ["--note x"],
     "invoice list": ["", "--patient <patient_id>"],
     "pay": ["<invoice> --card 1", "<invoice> --dry-run", "--consultation <consultation_id> --card 1"],
+    "coverage list": ["", "--client <client_id>"],
+    "cover": ["--none"],
+    "claim list": ["", "--payer AXA"],
+    "refund": ["--all", "--amount 1", "--all --dry-run"],
+    "return": ["--all"],
     "receipt list": ["", "--invoice <invoice>"],
     "audit list": ["", "--subject <invoice>"],
     "fee list": ["", "--service <code>"],
@@ -84,11 +89,11 @@ LINES: Mapping[str, Sequence[str]] = {
     "stock list": ["", "--batches", "--code <code>"],
     "stock moves": ["", "--code <code>"],
 }
-NEW = {"price add", "clinic create"}
+NEW = {"price add", "clinic create", "payer add", "payer set"}
 """What names something that is being made."""
 
 TEXTS = {
-    **dict.fromkeys(["unit_price", "price", "unit_cost"], "1.00"),
+    **dict.fromkeys(["unit_price", "price", "unit_cost", "amount"], "1.00"),
     "quantity": "1",
     "expires": "2099-01-31",
     "planned_at": "2030-06-01T09:30",
@@ -96,6 +101,7 @@ TEXTS = {
     "time_zone": "UTC",
     "shape": "X-{value}",
     "role": "cashier",
+    "subject": "<receipt>",
     "service": "<code>",
     "department": "pharmacy",
 }

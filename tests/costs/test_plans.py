@@ -14,7 +14,7 @@ from billing_pharmacy.queries import list_batches, list_expiring, list_moves, li
 from sqlalchemy import select
 
 from billing.model import Consultation
-from billing.services import audit, consultations, doctor, exports, listing, patients, prices, reading, series, staff
+from billing.services import approvals, audit, consultations, doctor, exports, listing, patients, prices, reading, series, staff
 from billing.services.documents import content
 from billing.transaction import Transaction
 
@@ -67,6 +67,7 @@ LISTS: dict[str, Unit] = {
     "price list": prices.list_services,
     "price history": lambda tx: prices.price_history(tx, code="VISIT"),
     "staff": staff.list_staff,
+    "approvals": approvals.list_approvals,
     "series": series.list_series,
     "audit trail": audit.list_entries,
     "audit trail, a page in the middle": lambda tx: audit.list_entries(tx, after=2000),

@@ -40,8 +40,9 @@ def check(*tenders: Tender, due: int, currency: Currency = EURO, on_account: boo
 def test_core_methods_say_what_they_may() -> None:
     cash_method = Method("cash", gives_change=True, rounds_cash=True)
 
-    assert dict(CORE_METHODS) == {"cash": cash_method, "card": Method("card"), "transfer": Method("transfer")}
-    assert not any(method.needs_reference or method.moves_wallet for method in CORE_METHODS.values())
+    wallet_method = Method("wallet", moves_wallet=True)
+    assert dict(CORE_METHODS) == {"cash": cash_method, "card": Method("card"), "transfer": Method("transfer"), "wallet": wallet_method}
+    assert not any(method.needs_reference for method in CORE_METHODS.values())
 
 
 # --- a scope's due --------------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import Column, Table, make_url, text
 
-from billing.model import Base
+from billing.model import Base, types
+from billing.rules.tenders import Tender
 from billing.rules.totals import TaxGroup
-from billing.services import audit, consultations, doctor, invoice_steps, prices, staff
+from billing.services import audit, consultations, discount_codes, doctor, invoice_steps, patients, prices, staff, wallets
 from billing.services.doctor import Check
 from billing.services.invariants import acts, code
 from billing.services.quotation import NewAdjustment, NewItem
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from billing.testing.postgres import PostgresServer
 
 NOBODY = "00000000-0000-0000-0000-00000000dead"
+MADE = "00000000-0000-0000-0000-00000000beef"
 PAID = "(SELECT id FROM invoice WHERE status = 'paid')"
 DESK_PAID = "(SELECT invoice_id FROM payment WHERE scope = 'desk')"
 DRAFT = "(SELECT id FROM invoice WHERE status = 'draft')"
 FIRST_ITEM = f"(SELECT id FROM invoice_item WHERE invoice_id = {PAID} AND position = 1)"
 ALL_PAYMENT = "(SELECT id FROM payment WHERE scope = 'ALL')"
 ON_ACCOUNT = "(SELECT id FROM payment WHERE scope = 'ON_ACCOUNT')"
+
+ACTS = ("invoice.created", "invoice.issued", "invoice.cancelled", "payment.taken", "wallet.topped_up", "wallet.paid_out")
 
 FAULTS: list[tuple[str, ...]] = [
     ("invoice_sums", f"UPDATE invoice SET line_total_minor = line_total_minor + 1, charge_minor = charge_minor - 1 WHERE id = {PAID}"),
@@ -100,14 +104,11 @@ FAULTS: list[tuple[str, ...]] = [
     ("service_costs_its_latest_price", "UPDATE service SET unit_price_e4 = unit_price_e4 + 1 WHERE code = 'VIS'"),
     *(
         (f"{act.replace('.', '_')}_in_{place}", f"DELETE FROM {table} WHERE {column} = '{act}'")
-        for act in ("invoice.created", "invoice.issued", "invoice.cancelled", "payment.taken")
+        for act in ACTS
         for place, table, column in (("audit_trail", "audit_entry", "action"), ("outbox", "event", "topic"))
     ),
     ("invoice_issued_in_audit_trail", "UPDATE invoice SET issued_at = NULL WHERE status = 'paid'"),
-    *(
-        (f"{act.replace('.', '_')}_event_names_its_row", f"UPDATE event SET subject_id = 'nobody' WHERE topic = '{act}'")
-        for act in ("invoice.created", "invoice.issued", "invoice.cancelled", "payment.taken")
-    ),
+    *((f"{act.replace('.', '_')}_event_names_its_row", f"UPDATE event SET subject_id = 'nobody' WHERE topic = '{act}'") for act in ACTS),
     ("audit_names_its_row", f"UPDATE audit_entry SET subject_id = '{NOBODY}' WHERE subject = 'consultation'"),
     ("audit_names_its_row", "UPDATE audit_entry SET subject_id = 'rubbish' WHERE subject = 'service'"),
     ("change_by_method", "UPDATE tender SET method = 'card' WHERE method = 'cash'"),
@@ -126,14 +127,57 @@ FAULTS: list[tuple[str, ...]] = [
     ),
     ("invoice_recomputed", f"UPDATE invoice_tax SET taxable_minor = taxable_minor + 1 WHERE invoice_id = {DRAFT}"),
     ("invoice_recomputed", f"UPDATE invoice SET charge_minor = charge_minor + 1 WHERE id = {DRAFT}"),
+    ("journal_balances", "UPDATE journal_line SET amount_minor = amount_minor + 1 WHERE kind = 'payment' AND account = 'cash'"),
+    ("journal_complete", f"DELETE FROM journal_line WHERE action_id = {PAID} AND kind = 'issue'"),
+    ("journal_complete", f"DELETE FROM journal_line WHERE action_id = {ALL_PAYMENT}"),
+    ("journal_complete", "DELETE FROM journal_line WHERE kind = 'cancel'"),
+    ("journal_complete", f"UPDATE journal_line SET action_id = '{NOBODY}' WHERE action_id = {ON_ACCOUNT}"),
+    (
+        "journal_agrees_with_receivables",
+        f"UPDATE journal_line SET client_id = '{NOBODY}' WHERE action_id = {ALL_PAYMENT} AND client_id IS NOT NULL",
+    ),
+    ("journal_agrees_with_receivables", f"UPDATE invoice SET amount_paid_minor = amount_paid_minor - 1 WHERE id = {PAID}"),
+    (
+        "journal_agrees_with_claims",
+        f"UPDATE journal_line SET account = 'receivable:payer', payer_id = '{NOBODY}' WHERE kind = 'cancel' AND account = 'receivable:client'",
+    ),
+    ("journal_agrees_with_wallets", f"UPDATE journal_line SET account = 'wallet' WHERE action_id = {ON_ACCOUNT} AND amount_minor > 0"),
+    ("takings_are_the_journal", "UPDATE takings SET amount_minor = amount_minor + 1 WHERE method = 'cash'"),
+    ("takings_are_the_journal", "UPDATE takings SET method = 'card' WHERE method = 'transfer'"),
+    ("takings_are_the_journal", "DELETE FROM takings WHERE method = 'card'"),
     ("document_is_what_its_act_says", f"UPDATE payment SET due_minor = due_minor + 1 WHERE id = {ON_ACCOUNT}"),
     ("document_is_what_its_act_says", f"UPDATE payment SET receipt_number = 'Z' || receipt_number WHERE id = {ALL_PAYMENT}"),
     ("document_is_what_its_act_says", f"UPDATE payment SET taken_by = '{NOBODY}' WHERE id = {ALL_PAYMENT}"),
     ("document_is_what_its_act_says", f"UPDATE invoice SET number = 'Z' || number WHERE id = {DRAFT}"),
+    ("document_is_what_its_act_says", "UPDATE wallet_move SET done_by = client_id WHERE kind = 'pay_out'"),
+    ("wallet_is_its_moves", "UPDATE wallet SET balance_minor = balance_minor + 1"),
+    ("wallet_is_its_moves", "DELETE FROM wallet_move WHERE kind = 'top_up'"),
+    ("wallet_moves_are_their_acts", "UPDATE tender SET method = 'card' WHERE method = 'wallet'"),
+    ("wallet_moves_are_their_acts", "UPDATE wallet_move SET amount_minor = amount_minor - 1 WHERE kind = 'payment'"),
+    ("wallet_receipt_adds_up", "UPDATE wallet_move SET tendered_minor = tendered_minor + 1 WHERE kind = 'pay_out'"),
+    ("wallet_receipt_adds_up", f"UPDATE wallet_move SET action_id = '{NOBODY}' WHERE kind = 'top_up'"),
+    ("receipt_numbers_gapless", "DELETE FROM wallet_move WHERE kind = 'top_up'"),
+    ("journal_agrees_with_wallets", "UPDATE wallet SET balance_minor = balance_minor + 1"),
+    ("discount_code_uses", "UPDATE discount_code SET uses_left = uses_left + 1"),
+    ("discount_code_uses", "DELETE FROM discount_use"),
+    ("discount_of_a_used_code", f"UPDATE discount_use SET invoice_id = {PAID}"),
+    ("discount_approved_by_another", "UPDATE invoice_adjustment SET approved_by = given_by WHERE code_id IS NULL"),
     ("key_answered", "UPDATE idempotency_key SET answer = 'null' WHERE key = 'pay-1'"),
     ("key_answered", f"UPDATE idempotency_key SET answer = '{{\"id\":\"{NOBODY}\"}}' WHERE key = 'invoice-1'"),
 ]
 """What is planted for each rule that the core writes out; the others are made from the tables' own descriptions, as their faults are."""
+
+
+def _plain_value(column: Column[Any]) -> str:
+    values = {
+        types.IdType: f"'{MADE}'",
+        types.DayType: "'2026-01-31'",
+        types.InstantType: "'2026-01-31T09:00:00.000000+00:00'",
+        types.FlagType: "FALSE",
+        types.WholeType: "1",
+        types.JsonType: "'{}'",
+    }
+    return values.get(type(column.type), "'x'")
 
 
 class Books:
@@ -157,8 +201,25 @@ class Books:
         raise NotImplementedError
 
     def plant_in_one_row(self, table: str, change: str) -> None:
-        """Change one row of a table, whichever it is."""
+        """Change one row of a table, whichever it is; one that is made for it, where none of the services has written any."""
+        self.plant(*dict.fromkeys(self._missing_rows(Base.metadata.tables[table])))
         self.plant(f"UPDATE {table} SET {change} WHERE {self.row} = (SELECT {self.row} FROM {table} LIMIT 1)")
+
+    def _missing_rows(self, table: Table) -> list[str]:
+        """Return statements for one row of the table, which refers to rows that are there or are made as well; none where it has rows."""
+        if self._count(table.name):
+            return []
+        keys = [key for key in table.foreign_key_constraints if not any(each.parent.nullable for each in key.elements)]
+        made = [text for key in keys if key.referred_table is not table for text in self._missing_rows(key.referred_table)]
+        values = {column.name: _plain_value(column) for column in table.columns if not column.nullable}
+        values["clinic_id"] = "(SELECT clinic_id FROM clinic)"
+        for key in keys:
+            values |= {each.parent.name: f"(SELECT {each.column.name} FROM {key.referred_table.name} LIMIT 1)" for each in key.elements}
+        return [*made, f"INSERT INTO {table.name} ({', '.join(values)}) SELECT {', '.join(values.values())}"]
+
+    def _count(self, table: str) -> int:
+        with self.world.admin.connect() as connection:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
     def fired(self, rule: str) -> Check:
         (check,) = self.world.read(lambda tx: doctor.examine(tx, only=[rule])).checks
@@ -237,14 +298,24 @@ def _fill(world: World) -> None:
         key="invoice-1",
     )
     world.pay(paid.id, "card 100", "cash 100", key="pay-1")
-    world.pay(world.invoice("VIS", "AMX").id, "card 44", scope="desk")
+    _use_wallet(world, patient)
+    world.pay(world.invoice("VIS", "AMX", patient_id=patient).id, "card 40", "wallet 4", scope="desk")
     world.pay(world.invoice("VIS", "AMX").id, "transfer 10 T-1", scope="ON_ACCOUNT")
     for number in range(3):
         issued = world.invoice("VIS", "VIS", source=f"encounter:issued-{number}").id
         world.run(lambda tx, issued=issued: invoice_steps.issue_invoice(tx, invoice_id=issued))  # type: ignore[misc]
     world.run(lambda tx: invoice_steps.cancel_invoice(tx, invoice_id=issued, reason="wrong patient"))
     world.run(lambda tx: prices.change_price(tx, code="VIS", unit_price_e4=45_000_000))
-    world.invoice("VIS", "AMX", adjustments=[discount], source="encounter:draft")
+    draft = world.invoice("VIS", "AMX", adjustments=[discount], source="encounter:draft").id
+    world.run(lambda tx: discount_codes.add_code(tx, code="SPRING", reason="spring", uses=5, percent_bp=100))
+    world.run(lambda tx: discount_codes.redeem_code(tx, invoice_id=draft, code="SPRING"))
+
+
+def _use_wallet(world: World, patient: str) -> None:
+    client = world.read(lambda tx: patients.read_patient(tx, patient_id=patient).client_id)
+    assert client is not None
+    world.run(lambda tx: wallets.top_up(tx, client_id=client, tender=Tender("transfer", 2_000, "T-9")))
+    world.run(lambda tx: wallets.pay_out(tx, client_id=client, amount_minor=500, method="cash", reason="asked for it"))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

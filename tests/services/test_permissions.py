@@ -16,8 +16,36 @@ from billing.transaction import Transaction
 from billing.transaction.handle import PermissionMissing
 
 MODULES = (
-    *("audit", "clinics", "consultations", "doctor", "documents", "exports", "invoice_steps", "invoices", "listing", "patients"),
-    *("payment_preview", "payments", "price_files", "prices", "reading", "series", "staff"),
+    *(
+        "approvals",
+        "audit",
+        "cash_moves",
+        "clinics",
+        "consultations",
+        "doctor",
+        "documents",
+        "exports",
+        "invoice_steps",
+        "invoices",
+        "listing",
+        "patients",
+    ),
+    *(
+        "payment_preview",
+        "payments",
+        "price_files",
+        "prices",
+        "reading",
+        "reversal_preview",
+        "reversals",
+        "claims",
+        "covering",
+        "payers",
+        "series",
+        "staff",
+    ),
+    *("discount_codes", "discount_limits", "discounts", "group_payments", "wallet_rows", "wallets"),
+    *("accounts", "balances", "cash_moves", "journal_export", "periods", "shift_report", "shifts", "z_report"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
     *("billing_laboratory.report", "billing_pharmacy.queries", "billing_pharmacy.services", "billing_pharmacy.stockfile"),
@@ -25,13 +53,22 @@ MODULES = (
 """The modules of verbs; those of the core without `billing.services`. The other modules of services hold parts of verbs."""
 
 OPEN = {
+    "accounts.chart": "a part of lists, balances and exports, which asked",
+    "shift_report.read_figures": "a part of closing a shift and of its report, which asked",
+    "approvals.decide": "a part of reversals, which asked",
+    "approvals.find_live": "a part of acts that asked",
     "audit.recompute": "a part of the doctor, which asked",
     "clinics.list_clinics": "shows everybody their own clinics",
+    "discount_limits.settle_discounts": "a part of writing a draft",
+    "discounts.give_by_code": "a part of redeeming a code",
     "doctor.rules_of": "a part of `examine`, and of documentation",
     "invoice_steps.ask_step": "a part of issuing and of paying",
     "invoice_steps.prepare_issue": "a part of issuing and of paying",
     "invoice_steps.record_issue": "a part of issuing and of paying",
+    "invoices.open_draft": "a part of editing and of discounts",
+    "invoices.rewrite_draft": "a part of editing and of discounts",
     "listing.seen": "shows a row that was read",
+    "wallet_rows.move_wallet": "a part of acts that asked",
     "reading.find_invoice_id": "turns a number into an id",
     "billing_laboratory.catalogue.find_analyte": "a part of verbs of the laboratory",
     "billing_laboratory.catalogue.ranges_of": "a part of verbs of the laboratory",
@@ -39,6 +76,8 @@ OPEN = {
 """What takes a unit's `tx` and asks for nothing, and why."""
 
 PERMISSIONS = {
+    "accounts.manage": ("accounts.set_account",),
+    "approvals.give": ("approvals.give_approval",),
     "audit.read": ("audit.list_entries exports.export_audit",),
     "audit.verify": ("audit.verify_chain",),
     "clinics.manage": ("clinics.create_clinic clinics.update_clinic",),
@@ -48,6 +87,7 @@ PERMISSIONS = {
     ),
     "consultations.read": ("consultations.list_consultations consultations.read_consultation staff.find_provider staff.list_staff",),
     "departments.manage": ("clinics.order_departments",),
+    "discounts.manage": ("discount_codes.add_code discount_codes.end_code discount_codes.list_codes",),
     "doctor.run": ("doctor.examine",),
     "documents.read": ("documents.print_invoice",),
     "exports.read": (
@@ -64,11 +104,18 @@ PERMISSIONS = {
         "imports.summary.summarize_imports imports.visits.bill_visit",
     ),
     "invoices.cancel": ("invoice_steps.cancel_invoice",),
-    "invoices.create": ("invoices.create_invoice invoices.edit_invoice invoices.preview_invoice",),
+    "invoices.create": (
+        "covering.cover_invoice",
+        "invoices.create_invoice invoices.edit_invoice invoices.preview_invoice",
+        "discount_codes.redeem_code discounts.discount_draft",
+    ),
     "invoices.issue": ("invoice_steps.issue_invoice",),
     "invoices.read": (
-        "listing.every_invoice listing.list_invoices listing.list_payments reading.read_invoice reading.read_payment",
-        "series.list_series",
+        "approvals.list_approvals listing.every_invoice listing.list_invoices listing.list_payments reading.read_invoice reading.read_payment",
+        "series.list_series shift_report.read_shift_report shifts.list_shifts z_report.print_shift_report",
+    ),
+    "journal.read": (
+        "accounts.list_accounts balances.balances journal_export.export_journal journal_export.write_journal periods.list_periods",
     ),
     "lab.manage": (
         "billing_laboratory.catalogue.add_analyte billing_laboratory.catalogue.add_range",
@@ -87,7 +134,15 @@ PERMISSIONS = {
     "lab.results.verify": ("billing_laboratory.services.verify_result",),
     "patients.read": ("patients.find_patients patients.list_clients patients.list_patients patients.read_client patients.read_patient",),
     "patients.write": ("patients.add_client patients.add_patient patients.update_client patients.update_patient",),
-    "payments.take": ("payment_preview.preview_payment payments.take_payment",),
+    "payers.manage": ("payers.add_coverage payers.add_payer payers.end_coverage payers.set_payer_active",),
+    "payers.read": ("claims.list_claims payers.find_payer payers.list_coverages payers.list_payers payers.read_coverage",),
+    "claims.manage": ("claims.pay_claims claims.reject_claim claims.submit_claims",),
+    "payments.reverse": (
+        "reversal_preview.preview_refund reversals.cancel_paid_invoice reversals.refund_items",
+        "reversals.refund_on_account reversals.void_payment reversals.write_off wallets.pay_out",
+    ),
+    "payments.take": ("group_payments.pay_invoices payment_preview.preview_payment payments.take_payment",),
+    "periods.close": ("periods.close_period",),
     "plugins.manage": ("clinics.set_plugin",),
     "prices.manage": (
         "price_files.import_prices prices.add_service prices.change_price prices.reactivate_service",
@@ -98,6 +153,10 @@ PERMISSIONS = {
     "receipts.print": ("documents.print_receipt",),
     "series.manage": ("series.add_series series.change_series series.make_standard",),
     "shares.read": ("billing_consultation.services.list_shares",),
+    "shifts.work": (
+        "cash_moves.answer_hand_over cash_moves.hand_over cash_moves.pay_in cash_moves.pay_out_cash",
+        "shifts.close_shift shifts.open_shift",
+    ),
     "staff.manage": ("staff.activate_membership staff.add_staff staff.change_role staff.deactivate_membership",),
     "stock.manage": (
         "billing_pharmacy.services.add_product billing_pharmacy.services.adjust_stock",
@@ -108,6 +167,8 @@ PERMISSIONS = {
         "billing_pharmacy.queries.list_batches billing_pharmacy.queries.list_expiring",
         "billing_pharmacy.queries.list_moves billing_pharmacy.queries.list_stock",
     ),
+    "wallets.read": ("wallets.read_wallet wallets.wallet_statement",),
+    "wallets.use": ("wallets.top_up",),
 }
 """Every verb under the permission that it asks for."""
 

@@ -42,12 +42,17 @@ def demo(context: click.Context, keep: Path | None) -> None:
     with _place(keep) as path:
         _open(console, path)
         from billing.interfaces.cli.demo_day import Day
+        from billing.interfaces.cli.demo_desk import MoneyDesk
         from billing.services.demo import build_clinic
 
         console.say("A clinic of people and animals, made just now. Whoever was seen today has a bill; now they come to the till.")
         visits = build_clinic(console.database)
         day = Day(console, console.read(lambda tx: tx.clinic.currency))
+        desk = MoneyDesk(day)
+        desk.open(visits)
         day.run(visits)
+        desk.afterwards()
+        desk.close()
         healthy = _show_what_is_left(console, day, visits)
         console.close()
     if keep is not None:

@@ -1,5 +1,6 @@
-"""`billing export`: lists as CSV files for spreadsheets and accountants."""
+"""`billing export`: lists as CSV files for spreadsheets and accountants, and the journal for their programs."""
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import click
 
 from billing.interfaces.cli.console import Console
 from billing.interfaces.cli.files import writing
+from billing.interfaces.cli.options import day_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,7 @@ WHAT = {
 
 @click.group()
 def export() -> None:
-    """Lists as CSV files."""
+    """Lists as CSV files; the journal for accounting programs, too."""
 
 
 def _writer(what: str, *, mark: bool) -> "Callable[[Transaction, TextIO], int]":
@@ -43,6 +45,31 @@ def _writer(what: str, *, mark: bool) -> "Callable[[Transaction, TextIO], int]":
         "audit": exports.export_audit,
     }[what]
     return lambda tx, stream: exports.write_csv(make(tx), stream, byte_order_mark=mark)
+
+
+@export.command()
+@day_options
+@click.option("--form", type=click.Choice(["csv", "beancount", "hledger"]), default="csv", show_default=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; standard output without it.")
+@click.option("--mark-utf8", is_flag=True, help="Begin with a byte-order mark: some spreadsheets need it. For csv only.")
+@click.pass_obj
+def journal(console: Console, from_day: date | None, until_day: date | None, form: str, out: Path | None, mark_utf8: bool) -> None:
+    """The journal of some days, oldest first; what moved on them, without opening balances."""
+    from billing.services import journal_export
+
+    with writing(out) as stream:
+        count = console.read(
+            lambda tx: journal_export.write_journal(
+                tx,
+                stream=stream,
+                form=form,  # type: ignore[arg-type]
+                from_date=from_day,
+                until_date=until_day,
+                byte_order_mark=mark_utf8,
+            )
+        )
+    if out is not None:
+        console.say(f"{count} {'lines' if form == 'csv' else 'entries'} written to {out}.")
 
 
 def _command(what: str, sentence: str) -> click.Command:

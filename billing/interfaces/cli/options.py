@@ -113,3 +113,9 @@ def list_options(command: F) -> F:
     """Add --limit and --all to a command that lists."""
     command = click.option("--all", "everything", is_flag=True, help="All of them, in any number.")(command)
     return click.option("--limit", type=click.IntRange(1, 500), default=LATEST, show_default=True, help="At most so many.")(command)
+
+
+def day_options(command: F) -> F:
+    """Add --from and --until to a command about days."""
+    command = click.option("--until", "until_day", type=DAY, help="Before this day.")(command)
+    return click.option("--from", "from_day", type=DAY, help="From this day on.")(command)

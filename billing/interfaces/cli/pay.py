@@ -52,7 +52,7 @@ def pay(
     if (invoice is None) == (consultation_id is None):
         raise click.UsageError("Name the invoice, or else --consultation.")
     named = list(_texts(money))
-    given = _given(money["given"])
+    given = read_given(money["given"])
 
     def asked(tx: "Transaction") -> dict[str, Any]:
         from billing.services import reading
@@ -105,7 +105,8 @@ def _tenders(named: Iterable[tuple[str, str]], currency: Currency) -> "Iterator[
         yield Tender(method, parse_amount(amount.strip(), currency), reference.strip() or None)
 
 
-def _given(texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def read_given(texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Read "PLUGIN.FIELD=VALUE" texts. Raises `BadOption`."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in pairs(texts, "--given").items():
         plugin, dot, field = name.partition(".")

@@ -15,7 +15,7 @@ class Entry:
     hidden: bool = False
 
 
-SET_UP, DAILY, KEEP = "Set up", "Every day", "Look after"
+SET_UP, DAILY, AFTER, KEEP = "Set up", "Every day", "After the payment", "Look after"
 FROM_PLUGINS = "From plugins"
 
 
@@ -35,14 +35,31 @@ COMMANDS: dict[str, Entry] = {
     "consultation": _entry(DAILY, "consultation:consultation", "Visits: plan, open, close, cancel."),
     "invoice": _entry(DAILY, "invoice:invoice", "Invoices: create, preview, edit, issue, cancel, print."),
     "pay": _entry(DAILY, "pay:pay", "Take a payment."),
+    "pay-all": _entry(DAILY, "pay_all:pay_all", "Take one payment over several invoices of a client."),
+    "discount": _entry(DAILY, "discount:discount", "Discounts on drafts, and discount codes."),
+    "wallet": _entry(DAILY, "wallet:wallet", "What clients leave with the clinic: top up, pay out, statement."),
+    "shift": _entry(DAILY, "shift:shift", "The own drawer: open, move cash, count and close, report."),
     "receipt": _entry(DAILY, "receipt:receipt", "Payments that were taken, and their receipts."),
+    "approve": _entry(AFTER, "approve:approve", "Consent that somebody else gives money back, writes off or discounts."),
+    "approvals": _entry(AFTER, "approve:list_", "Approvals that were given, and who has used them."),
+    "void": _entry(AFTER, "reverse:void", "Undo a payment in its open shift."),
+    "refund": _entry(AFTER, "reverse:refund", "Refund items, an invoice, or money on account."),
+    "return": _entry(AFTER, "reverse:return_", "Take goods back over the counter."),
+    "write-off": _entry(AFTER, "reverse:write_off", "Give up what is still due."),
+    "account": _entry(AFTER, "account:account", "The chart of accounts: list, set."),
+    "balances": _entry(AFTER, "account:balances", "The trial balance of some days."),
+    "period": _entry(AFTER, "period:period", "Months that are closed: close, list."),
+    "payer": _entry(AFTER, "payer:payer", "Insurers and companies that pay for clients."),
+    "coverage": _entry(AFTER, "payer:coverage", "What payers cover of whose bills."),
+    "cover": _entry(AFTER, "payer:cover", "Put a payer on an invoice."),
+    "claim": _entry(AFTER, "payer:claim", "Claims on payers: list, submit, pay, reject."),
     "audit": _entry(KEEP, "audit:audit", "The audit trail: list, verify."),
     "events": _entry(KEEP, "events:events", "What other systems are to be told."),
     "doctor": _entry(KEEP, "doctor:doctor", "Check the books against all invariants."),
     "db": _entry(KEEP, "database:db", "The database's migrations: status, upgrade, distribute."),
     "backup": _entry(KEEP, "backup:backup", "Write the whole database to a file."),
     "restore": _entry(KEEP, "backup:restore", "Read a backup into an empty database."),
-    "export": _entry(KEEP, "export:export", "Lists as CSV files."),
+    "export": _entry(KEEP, "export:export", "Lists as CSV files; the journal for accounting programs."),
     "import": _entry(KEEP, "importing:importing", "Records of another system."),
     "totals": _entry(KEEP, "totals:totals", "Compute the totals of documents in a file."),
     "demo": _entry(KEEP, "demo:demo", "Build a small clinic and run a day through its till."),

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from billing.migrations.money_desk import book_what_was
 from billing.model import types
 
 revision = "core_0004"
@@ -304,7 +305,6 @@ def upgrade() -> None:
         sa.Column("client_id", types.IdType(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("amount_minor", types.WholeType(), nullable=False),
-        sa.Column("balance_minor", types.WholeType(), nullable=False),
         sa.Column("action_id", types.IdType(), nullable=False),
         sa.Column("method", sa.Text(), nullable=True),
         sa.Column("reference", sa.Text(), nullable=True),
@@ -327,7 +327,6 @@ def upgrade() -> None:
             name=op.f("ck_wallet_move_sign"),
         ),
         sa.CheckConstraint("kind IN ('top_up', 'pay_out', 'payment', 'refund', 'void')", name=op.f("ck_wallet_move_kind")),
-        sa.CheckConstraint("balance_minor >= 0", name=op.f("ck_wallet_move_balance")),
         sa.ForeignKeyConstraint(
             ["clinic_id", "client_id"], ["wallet.clinic_id", "wallet.client_id"], name=op.f("fk_wallet_move_client_id"), ondelete="RESTRICT"
         ),
@@ -594,6 +593,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("shift_id IS NOT NULL"),
     )
     op.add_column("payment_item", sa.Column("payer_minor", types.WholeType(), nullable=False, server_default="0"))
+    book_what_was(op.get_bind())
 
 
 def downgrade() -> None:

@@ -94,7 +94,7 @@ ENGLISH = Labels(
     change="Change",
     on_account="Money on account",
     still_due="Still due",
-    methods={"cash": "Cash", "card": "Card", "transfer": "Transfer"},
+    methods={"cash": "Cash", "card": "Card", "transfer": "Transfer", "wallet": "Wallet"},
     categories={
         "Z": "zero rate",
         "E": "exempt",
@@ -149,7 +149,7 @@ GERMAN = Labels(
     change="Rückgeld",
     on_account="Angezahlt",
     still_due="Noch offen",
-    methods={"cash": "Bar", "card": "Karte", "transfer": "Überweisung"},
+    methods={"cash": "Bar", "card": "Karte", "transfer": "Überweisung", "wallet": "Guthaben"},
     categories={
         "Z": "Nullsatz",
         "E": "steuerbefreit",
@@ -204,7 +204,7 @@ FRENCH = Labels(
     change="Monnaie rendue",
     on_account="Acompte disponible",
     still_due="Reste à payer",
-    methods={"cash": "Espèces", "card": "Carte", "transfer": "Virement"},
+    methods={"cash": "Espèces", "card": "Carte", "transfer": "Virement", "wallet": "Avoir"},
     categories={
         "Z": "taux zéro",
         "E": "exonéré",
@@ -259,7 +259,7 @@ SPANISH = Labels(
     change="Cambio",
     on_account="Saldo a cuenta",
     still_due="Pendiente",
-    methods={"cash": "Efectivo", "card": "Tarjeta", "transfer": "Transferencia"},
+    methods={"cash": "Efectivo", "card": "Tarjeta", "transfer": "Transferencia", "wallet": "Saldo"},
     categories={
         "Z": "tipo cero",
         "E": "exento",

@@ -3,7 +3,7 @@
 from functools import cache
 
 from babel import Locale
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from billing.services.documents import text
 from billing.services.documents.pages import InvoicePage, ReceiptPage
@@ -17,19 +17,19 @@ ROLL_LINE_TENTH_MM, ROLL_ENDS_TENTH_MM = 41, 140
 
 def render(page: InvoicePage | ReceiptPage, *, paper: str, mark: str | None) -> str:
     """Return the document as a page for `paper` (`a4` or `80mm`); `mark` is the line that makes it a copy."""
-    template = "invoice.html" if isinstance(page, InvoicePage) else "receipt.html"
-    return (
-        _templates()
-        .get_template(template)
-        .render(
-            page=page,
-            head=page.head,
-            labels=page.labels,
-            direction=Locale.parse(page.labels.language).text_direction,
-            mark=mark,
-            length_mm=_length_mm(page) if paper == "80mm" else None,
-        )
+    return template("invoice.html" if isinstance(page, InvoicePage) else "receipt.html").render(
+        page=page,
+        head=page.head,
+        labels=page.labels,
+        direction=Locale.parse(page.labels.language).text_direction,
+        mark=mark,
+        length_mm=_length_mm(page) if paper == "80mm" else None,
     )
+
+
+def template(name: str) -> Template:
+    """Return a template; what is put into it can't become markup."""
+    return _templates().get_template(name)
 
 
 @cache

@@ -23,6 +23,7 @@ from billing.money import Currency, format_amount, parse_amount, round_cash
 from billing.registry import Registry
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
+from billing.services import shifts
 from billing.services.imports.claiming import Claimed, claim_records, find_culprit
 from billing.services.imports.people import ENTRY, Importers, prepare_importers, prepare_patients, prepare_providers
 from billing.services.imports.synthea import BadExport, Export, ExportVisit, located
@@ -87,6 +88,7 @@ def import_export(
             except BillingError as error:
                 raise located(error, visit.place) from error
             done(1)
+    work.close_shift()
     return skipped
 
 
@@ -164,6 +166,8 @@ class _Work:
     patients: dict[str, str] = field(default_factory=dict)
     providers: dict[str, str] = field(default_factory=dict)
     services: dict[str, KnownService] = field(default_factory=dict)
+    shifts: list[str] = field(default_factory=list)
+    """The shift that was opened or found open, once something is paid."""
 
     def prepare_people(self) -> None:
         """Make the patients and providers that are not there yet."""
@@ -172,6 +176,20 @@ class _Work:
         names = {each.provider: self.export.providers.get(each.provider) or f"Provider {each.provider[:8]}" for each in self.export.visits}
         for providers in _batched(tuple(names.items())):
             self.providers.update(self._run(lambda tx, these=providers: prepare_providers(tx, dict(these))))  # type: ignore[misc]
+
+    def close_shift(self) -> None:
+        """Close the shift that imported cash went to; nobody counts it."""
+        if self.shifts:
+            self._run(lambda tx: shifts.close_shift(tx, counted=None))
+
+    def _open_shift(self) -> None:
+        # That of an import which was stopped is used on.
+        def unit(tx: Transaction) -> str:
+            found = tx.actor.shift
+            return found.id if found else shifts.open_shift(tx, drawer=ENTRY, float_minor=0, kind="import").id
+
+        if not self.shifts:
+            self.shifts.append(self._run(unit))
 
     def states(self, visits: Sequence[ExportVisit]) -> dict[str, Row]:
         """Return the invoices of the visits that have one by source, a live one before a cancelled one."""
@@ -189,12 +207,14 @@ class _Work:
         if state.total_minor != self.totals[visit.source]:
             raise self._changed(visit, state.total_minor)
         if state.status != "paid":
+            self._open_shift()
             self._run(lambda tx: self._pay(tx, visit, state.id, state.total_minor, state.amount_paid_minor), at=visit.started_at)
 
     def _bill_and_pay(self, visit: ExportVisit) -> None:
         claimed = _claim(self.plugins, self.facts, self.export, visit, self.importers)
         if not claimed.claims:
             return  # counted as skipped, record by record
+        self._open_shift()
         to_bill = VisitToBill(
             source=visit.source,
             patient_id=self.patients[visit.patient],

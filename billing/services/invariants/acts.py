@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Text, bindparam, null, select, type_coerce
 
 from billing.errors import Invalid
-from billing.model import CLINIC, AuditEntry, Invoice, Payment, canonical_json
+from billing.model import CLINIC, AuditEntry, Invoice, Payment, WalletMove, canonical_json
 from billing.model.lists import ids
 from billing.model.types import InstantType, WholeType, is_id
 from billing.rules import numbers
@@ -36,6 +36,13 @@ def _rows(table: Any, *said: Any, at: Any, by: Any, value: Any, printed: Any) ->
     )
 
 
+def _moves() -> Query:
+    receipt = {"value": WalletMove.receipt_value, "printed": WalletMove.receipt_number}
+    return _rows(
+        WalletMove, WalletMove.client_id, WalletMove.amount_minor, WalletMove.method, at=WalletMove.at, by=WalletMove.done_by, **receipt
+    )
+
+
 _NUMBER: Mapping[str, Any] = {"value": Invoice.number_value, "printed": Invoice.number}
 ACTS: Mapping[str, Query] = {
     # A draft's total may change until it is issued, so the entry of its creation proves the number only.
@@ -54,6 +61,8 @@ ACTS: Mapping[str, Query] = {
         value=Payment.receipt_value,
         printed=Payment.receipt_number,
     ),
+    "wallet.topped_up": _moves(),
+    "wallet.paid_out": _moves(),
 }
 """The rows that entries are about, by action."""
 

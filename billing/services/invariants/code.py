@@ -13,7 +13,17 @@ from typing import Any
 from sqlalchemy import Text, bindparam, select, type_coerce
 
 from billing.errors import Invalid
-from billing.model import CLINIC, IdempotencyKey, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, canonical_json
+from billing.model import (
+    CLINIC,
+    IdempotencyKey,
+    Invoice,
+    InvoiceAdjustment,
+    InvoiceItem,
+    InvoiceTax,
+    Payment,
+    WalletMove,
+    canonical_json,
+)
 from billing.model.lists import ids
 from billing.model.types import DayType, IdType, InstantType, WholeType
 from billing.rules.content import INVOICE_FIELDS, ITEM_FIELDS, invoice_content_hash
@@ -174,6 +184,7 @@ _KEYS = Query(
 _NAMED = {
     "invoice": Query(select(Invoice.id).where(Invoice.clinic_id == CLINIC, Invoice.id.op("IN")(ids("ids")))),
     "payment": Query(select(Payment.id).where(Payment.clinic_id == CLINIC, Payment.id.op("IN")(ids("ids")))),
+    "wallet": Query(select(WalletMove.id).where(WalletMove.clinic_id == CLINIC, WalletMove.id.op("IN")(ids("ids")))),
 }
 """The rows that answers name by `id`, by the noun of the action (`invoice.create`)."""
 

@@ -9,6 +9,7 @@ from billing.changes.declare import Invariant
 from billing.model import CLINIC, Effect, InvoiceItem, Payment, Tender
 from billing.registry import Registry
 from billing.rules.tenders import CORE_METHODS
+from billing.services.invariants.journal import takings_are_the_journal
 
 
 def of_departments(registry: Registry) -> Iterator[Invariant]:
@@ -34,6 +35,7 @@ def of_departments(registry: Registry) -> Iterator[Invariant]:
             ~exists(_tenders({each.code for each in methods if each.rounds_cash}, Tender.id)),
         ),
     )
+    yield takings_are_the_journal(methods)
     for plugin in registry.healthy:
         if codes := sorted(each.code for each in plugin.declaration.departments if each.effects):
             yield _effects(plugin.name, codes)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select, union_all
 
 from billing.changes.declare import Invariant
-from billing.model import CLINIC, Invoice, NumberCounter, NumberSeries, Payment
+from billing.model import CLINIC, Invoice, NumberCounter, NumberSeries, Payment, WalletMove
 
 
 def _series(kind: str, words: str, table: Any, *, period: Any, value: Any, printed: Any) -> tuple[Invariant, ...]:
@@ -68,9 +68,35 @@ def _series(kind: str, words: str, table: Any, *, period: Any, value: Any, print
     )
 
 
+_RECEIPTS = (
+    union_all(
+        *(
+            select(
+                table.clinic_id.label("clinic_id"),
+                table.id.label("id"),
+                table.series.label("series"),
+                table.receipt_period.label("receipt_period"),
+                table.receipt_value.label("receipt_value"),
+                table.receipt_number.label("receipt_number"),
+            ).where(table.clinic_id == CLINIC)
+            for table in (Payment, WalletMove)
+        )
+    )
+    .subquery("receipts")
+    .c
+)
+"""Top-ups and pay-outs of wallets have receipts of the same series as payments."""
+
 NUMBERS = (
     *_series("invoice", "invoices", Invoice, period=Invoice.number_period, value=Invoice.number_value, printed=Invoice.number),
-    *_series("receipt", "receipts", Payment, period=Payment.receipt_period, value=Payment.receipt_value, printed=Payment.receipt_number),
+    *_series(
+        "receipt",
+        "receipts",
+        _RECEIPTS,
+        period=_RECEIPTS.receipt_period,
+        value=_RECEIPTS.receipt_value,
+        printed=_RECEIPTS.receipt_number,
+    ),
     Invariant(
         "invoice_number_whole",
         "An invoice's series, period, value and printed number stand together, and an issued invoice has them.",

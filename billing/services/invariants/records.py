@@ -8,6 +8,7 @@ from sqlalchemy import Select, Subquery, Text, case, cast, func, literal_column,
 from billing.changes.declare import Invariant
 from billing.model import (
     CLINIC,
+    Approval,
     AuditEntry,
     Client,
     Consultation,
@@ -17,6 +18,7 @@ from billing.model import (
     Patient,
     Payment,
     Service,
+    WalletMove,
 )
 
 _ACTS = (
@@ -24,10 +26,13 @@ _ACTS = (
     ("invoice.issued", "Every issued invoice was issued", Invoice, Invoice.issued_at.is_not(None)),
     ("invoice.cancelled", "Every cancelled invoice was cancelled", Invoice, Invoice.cancelled_at.is_not(None)),
     ("payment.taken", "Every payment was taken", Payment, None),
+    ("wallet.topped_up", "Every top-up of a wallet was booked", WalletMove, WalletMove.kind == "top_up"),
+    ("wallet.paid_out", "Every pay-out of a wallet was booked", WalletMove, WalletMove.kind == "pay_out"),
 )
 """Action and topic, the sentence's beginning, the table, and of which rows it is told."""
 
 _TABLES: Mapping[str, Any] = {
+    "approval": Approval,
     "client": Client,
     "consultation": Consultation,
     "invoice": Invoice,
@@ -35,6 +40,7 @@ _TABLES: Mapping[str, Any] = {
     "patient": Patient,
     "payment": Payment,
     "service": Service,
+    "wallet_move": WalletMove,
 }
 """The tables of which an audit entry may be about a row, by the entry's subject."""
 
