@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from bench import sqlite_peer
 from bench.clinic import FIVE_ITEMS, BenchClinic, bill, cashier_of, open_bench
-from bench.fill import copy_invoice
+from bench.fill import copy_invoice, read_template
 from billing.database import Database
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.services import patients, payments
 from billing.services.setup import OPERATOR_LOGIN
+from billing.testing.postgres import OWNER, SUPERUSER, as_role
 from billing.transaction import Transaction
 
 PATIENTS = 200
@@ -131,14 +132,14 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def install_peer(url: str) -> None:
-    """Make the stored function."""
-    with connect(url) as connection:
+    """Make the stored function, as the tables' owner."""
+    with connect(as_role(url, OWNER)) as connection:
         connection.execute(Path(__file__).with_name("peer.sql").read_text(encoding="utf-8"))
 
 
 def settle(url: str) -> None:
     """Bring statistics up to date and the filled pages to the disk, so that no round pays for the filling."""
-    with connect(url) as connection:
+    with connect(as_role(url, SUPERUSER)) as connection:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
 
@@ -147,8 +148,7 @@ def works(database: Database, clinic: BenchClinic, count: int, codes: tuple[str,
     """Return so many issued invoices, ready to be paid."""
     template = bill(database, clinic, codes)
     ids = copy_invoice(database, clinic.code, template, count, patients=_add_patients(database, clinic, min(count, PATIENTS)))
-    with database.engine.connect() as connection:
-        total = connection.execute(text("SELECT total_minor FROM invoice WHERE id = :id"), {"id": template}).scalar_one()
+    total = database.read(lambda tx: read_template(tx, template), actor=OPERATOR_LOGIN, clinic=clinic.code).invoice["total_minor"]
     return [Work(clinic.code, clinic.id, invoice_id, total) for invoice_id in ids]
 
 

@@ -1,5 +1,7 @@
 """The clinics that are measured: three departments, a price list, deep shelves, patients with an issued invoice each. Measures nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -19,6 +21,7 @@ from billing.services.quotation import NewItem
 from billing.services.setup import OPERATOR_LOGIN, make_operator
 from billing.services.staff import add_staff
 from billing.settings import Settings
+from billing.testing.postgres import APPLICATION, OWNER, PostgresServer, as_role, running_postgres
 from billing.transaction import Transaction
 
 DEPARTMENTS = ("consultation", "pharmacy", "laboratory")
@@ -51,9 +54,25 @@ def open_bench(url: str, plugins: Registry | None = None) -> Database:
     return open_database(url, plugins=plugins or departments_that_ship(), settings=Settings(lock_timeout_seconds=30))
 
 
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """Run a server that really writes, with the roles that a clinic's has."""
+    with running_postgres(durable=True) as server:
+        server.create_roles()
+        yield server
+
+
+def database_on(server: PostgresServer, name: str) -> str:
+    """Make a database as a clinic has it; return its address for the application's role, which owns nothing and is under row level security."""
+    server.create_database(name, owner=OWNER)
+    url = server.url(name, role=APPLICATION)
+    prepare(url)
+    return url
+
+
 def prepare(url: str) -> None:
-    """Make all tables and the operator."""
-    migrations.upgrade(url, registry=departments_that_ship())
+    """Make all tables, as their owner, and the operator."""
+    migrations.upgrade(as_role(url, OWNER), registry=departments_that_ship(), grant_to=None if url.startswith("sqlite") else APPLICATION)
     database = open_bench(url)
     database.set_up(make_operator)
     database.dispose()

@@ -10,13 +10,12 @@ from typing import Any
 from sqlalchemy import select
 
 from bench.cashiers import ServiceCashier, Work, works
-from bench.clinic import found, open_bench, prepare
+from bench.clinic import database_on, found, open_bench, running_server
 from bench.report import Section, Table
 from billing.errors import BillingError
 from billing.model import CLINIC, Payment
 from billing.services import doctor
 from billing.services.setup import OPERATOR_LOGIN
-from billing.testing.postgres import running_postgres
 from billing.transaction import Transaction
 
 CASHIERS, CRASHES, PAYMENTS = 4, 10, 250
@@ -50,10 +49,8 @@ def crash_under_load(*, crashes: int, payments: int, cashiers: int, seed: int | 
     """Stop the server `crashes` times, each time while `cashiers` pay up to `payments` invoices; compare what they were told with what stands."""
     chance = random.Random(seed)
     told: set[str] = set()
-    with running_postgres(durable=True) as server:
-        server.create_database("crash")
-        url = server.url("crash")
-        prepare(url)
+    with running_server() as server:
+        url = database_on(server, "crash")
         database = open_bench(url)
         clinic = found(database, NORTH, {"early_lock_release": True})
         pieces = works(database, clinic, crashes * payments)

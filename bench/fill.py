@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 
 from billing.changes.entries import content_of
 from billing.database import Database, over_all_clinics
+from billing.engine import open_engine
 from billing.model import CLINIC, AuditEntry, AuditHead, Base, NumberCounter, Takings, new_id
 from billing.model.types import NIL_ID
 from billing.model.writes import AddRows, AdjustedRow, AdjustRows, AuditRow, ChangedRow, ChangeRows, InsertRows, Number
@@ -21,6 +22,8 @@ from billing.rules import chain
 from billing.rules.content import invoice_content_hash
 from billing.services.numbering import next_number
 from billing.services.setup import OPERATOR_LOGIN
+from billing.settings import Settings
+from billing.testing.postgres import OWNER, as_role
 from billing.transaction import Transaction
 
 AT_ONCE = 500
@@ -113,8 +116,10 @@ def copy_invoice(
 
 def _analyze(database: Database) -> None:
     """Tell the database how full it is: plans of foreign keys that were made for empty tables scan them for every row."""
-    with over_all_clinics(database.engine, writing=True) as connection:
+    engine = open_engine(as_role(database.engine.url.render_as_string(hide_password=False), OWNER), Settings())
+    with over_all_clinics(engine, writing=True) as connection:
         connection.execute(text("ANALYZE"))
+    engine.dispose()
 
 
 def read_template(tx: Transaction, invoice_id: str) -> Template:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.cashiers import ServiceCashier, Work, settle, works
-from bench.clinic import BenchClinic, bill, found, open_bench, prepare
+from bench.clinic import BenchClinic, bill, database_on, found, open_bench, running_server
 from bench.fill import copy_invoice, read_template
 from bench.report import Section, Table
 from billing.database import Database
 from billing.services import audit, consultations, doctor, exports, listing, patients, reading
 from billing.services.setup import OPERATOR_LOGIN
 from billing.services.staff import find_provider
-from billing.testing.postgres import running_postgres
 from billing.transaction import Transaction
 
 SMALL, LARGE = 10_000, int(os.environ.get("BENCH_INVOICES", "1000000"))
@@ -44,12 +43,11 @@ QUESTIONS: Mapping[str, Callable[[Transaction], Any]] = {
 
 def measure(rounds: int) -> Section:
     """Return the tables of G6 and G7."""
-    with running_postgres(durable=True) as server:
+    with running_server() as server:
         urls, filling = {}, {}
         for size in (SMALL, LARGE):
             name = f"growth{size}"
-            server.create_database(name)
-            urls[size] = server.url(name)
+            urls[size] = database_on(server, name)
             began = time.perf_counter()
             fill(urls[size], size)
             filling[size] = time.perf_counter() - began
@@ -71,7 +69,6 @@ def measure(rounds: int) -> Section:
 
 def fill(url: str, invoices: int) -> None:
     """Make a clinic with so many paid invoices of one visit, and some that are sent."""
-    prepare(url)
     database = open_bench(url)
     clinic = found(database, CLINIC)
     paid, sent = bill(database, clinic, ("VISIT",)), bill(database, clinic, ("VISIT",))

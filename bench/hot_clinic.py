@@ -6,11 +6,11 @@ A slow disk is emulated by a pause before each flush (`commit_delay` with no sib
 from typing import Any
 
 from bench.cashiers import ServiceCashier, connect, deal, settle, works
-from bench.clinic import found, open_bench, prepare
+from bench.clinic import database_on, found, open_bench, running_server
 from bench.report import Section, Table
 from bench.rounds import Block, Plan, median, percentile, rate, ratios, run
 from billing.services.clinics import Policy
-from billing.testing.postgres import running_postgres
+from billing.testing.postgres import SUPERUSER, as_role
 
 CASHIERS = 8
 PER_BLOCK = 25
@@ -25,10 +25,8 @@ def measure(rounds: int) -> Section:
     if "early_lock_release" not in Policy.model_fields:
         print("There is no policy early_lock_release: only the usual commit is measured.")
         del policies[EARLY]
-    with running_postgres(durable=True) as server:
-        server.create_database("hot")
-        url = server.url("hot")
-        prepare(url)
+    with running_server() as server:
+        url = database_on(server, "hot")
         database = open_bench(url)
         clinics = {name: found(database, name.replace(" ", "-"), policy) for name, policy in policies.items()}
         plan = Plan(dict.fromkeys(clinics, ServiceCashier), rounds, PER_BLOCK)
@@ -39,7 +37,7 @@ def measure(rounds: int) -> Section:
                 for place in range(CASHIERS):
                     work[place] |= deal(pieces[place::CASHIERS], [name], plan.pieces)
             settle(url)
-            with connect(url) as connection:
+            with connect(as_role(url, SUPERUSER)) as connection:
                 connection.execute(f"ALTER DATABASE hot SET commit_delay = {flush_ms * 1000}")
                 connection.execute("ALTER DATABASE hot SET commit_siblings = 0")
             blocks = run(url, plan, work)

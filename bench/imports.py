@@ -16,14 +16,13 @@ from typing import Any
 
 from sqlalchemy import event
 
-from bench.clinic import open_bench, prepare
+from bench.clinic import database_on, open_bench, prepare, running_server
 from bench.report import Section, Table
 from billing import clock
 from billing.services import clinics
 from billing.services.imports.run import import_export
 from billing.services.imports.synthea import read_export
 from billing.services.setup import OPERATOR_LOGIN
-from billing.testing.postgres import running_postgres
 
 CLINIC = "synthea"
 COUNTED = 200
@@ -32,15 +31,14 @@ COUNTED = 200
 
 def measure(rounds: int) -> Section:
     """Return the table of imports: one whole run on each database, since a run is long."""
-    with tempfile.TemporaryDirectory() as folder, running_postgres(durable=True) as server:
+    with tempfile.TemporaryDirectory() as folder, running_server() as server:
         rows = []
         for kind in ("SQLite", "PostgreSQL"):
             said = {}
             for name, visits in (("whole", 0), ("counted", COUNTED)):
-                if kind == "PostgreSQL":
-                    server.create_database(name)
-                url = server.url(name) if kind == "PostgreSQL" else f"sqlite:///{folder}/{name}.sqlite3"
-                prepare(url)
+                url = f"sqlite:///{folder}/{name}.sqlite3" if kind == "SQLite" else database_on(server, name)
+                if kind == "SQLite":
+                    prepare(url)
                 done = subprocess.run([sys.executable, "-m", "bench.imports", url, str(visits)], capture_output=True, text=True, check=True)
                 said[name] = json.loads(done.stdout)
             whole, counted = said["whole"], said["counted"]

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.cashiers import PeerCashier, ServiceCashier, deal, install_peer, settle, works
-from bench.clinic import found, open_bench, prepare
+from bench.clinic import database_on, found, open_bench, running_server
 from bench.report import Section, Table
 from bench.rounds import Block, Plan, cpu, median, percentile, rate, ratios, run
-from billing.testing.postgres import running_postgres
 
 SERVICE, PEER = "service API", "PL/pgSQL function"
 CLIENTS = (1, 2, 4)
@@ -19,10 +18,8 @@ def measure(rounds: int) -> Section:
     """Return the table of G1 and G2."""
     plan = Plan(CONTENDERS, rounds, PER_BLOCK)
     rows = []
-    with running_postgres(durable=True) as server:
-        server.create_database("payments")
-        url = server.url("payments")
-        prepare(url)
+    with running_server() as server:
+        url = database_on(server, "payments")
         install_peer(url)
         database = open_bench(url)
         places = [found(database, f"clinic{place}") for place in range(max(CLIENTS))]

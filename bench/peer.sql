@@ -39,6 +39,9 @@ DECLARE
     v_printed text;
     v_content text;
 BEGIN
+    -- The policies on the tables show this clinic's rows only.
+    PERFORM set_config('app.clinic', p_clinic::text, true);
+
     -- Who acts, where.
     SELECT s.id, s.name, m.role INTO v_actor FROM staff s JOIN membership m ON m.staff_id = s.id
         WHERE m.clinic_id = p_clinic AND s.login = p_login AND s.active AND m.active;

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.cashiers import PeerCashier, ServiceCashier, install_peer, settle, works
-from bench.clinic import found, items_of, open_bench, prepare
+from bench.clinic import database_on, found, items_of, open_bench, running_server
 from bench.report import Section, Table
 from bench.rounds import Block, Plan, cpu, percentile, ratios, run
-from billing.testing.postgres import running_postgres
 
 SMALL, LARGE = 5, 100
 WHO: Mapping[str, Any] = {"service API": ServiceCashier, "PL/pgSQL function": PeerCashier}
@@ -18,10 +17,8 @@ def measure(rounds: int) -> Section:
     """Return the table of G4."""
     contenders = {f"{who}, {size} items": cashier for who, cashier in WHO.items() for size in (SMALL, LARGE)}
     plan = Plan(contenders, rounds, PER_BLOCK)
-    with running_postgres(durable=True) as server:
-        server.create_database("sizes")
-        url = server.url("sizes")
-        prepare(url)
+    with running_server() as server:
+        url = database_on(server, "sizes")
         install_peer(url)
         database = open_bench(url)
         clinic = found(database, "north")

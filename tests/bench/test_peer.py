@@ -14,7 +14,6 @@ from billing.database import Database
 from billing.model import CLINIC, IdempotencyKey, Shift, Staff, Takings, new_id
 from billing.services import doctor
 from billing.services.setup import OPERATOR_LOGIN, make_operator
-from billing.testing.postgres import SUPERUSER, as_role
 from billing.transaction import Transaction
 
 CLINIC_CODE = "north"
@@ -67,8 +66,8 @@ def _takings(database: Database) -> dict[tuple[Any, ...], tuple[int, int]]:
 def _peer(url: str) -> PeerCashier | RawCashier:
     if url.startswith("sqlite"):
         return RawCashier(url)
-    install_peer(as_role(url, SUPERUSER))
-    return PeerCashier(as_role(url, SUPERUSER))
+    install_peer(url)
+    return PeerCashier(url)
 
 
 def test_copies_of_a_paid_invoice_leave_the_doctor_nothing_to_find(database: Database, database_url: str) -> None:

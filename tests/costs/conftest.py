@@ -1,4 +1,7 @@
-"""A database with a year behind it, and the plans by which it answers. What was sent is taken from the database itself, whatever carried it."""
+"""A database with a year behind it, and the plans by which it answers to the application's role, under row level security.
+
+What was sent is taken from the database itself, whatever carried it.
+"""
 
 import json
 import shutil
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, inspect, text
+from sqlalchemy import NullPool, create_engine, event, inspect, text
 
 from bench.cashiers import ServiceCashier, Work, connect
 from bench.clinic import FIVE_ITEMS, BenchClinic, bill, found, open_bench
@@ -20,7 +23,7 @@ from billing.database import Database
 from billing.model import Base, new_id
 from billing.model.writes import InsertRows
 from billing.services.setup import OPERATOR_LOGIN, make_operator
-from billing.testing.postgres import PostgresServer
+from billing.testing.postgres import APPLICATION, OWNER, SUPERUSER, PostgresServer, as_role
 from billing.transaction import Transaction
 
 PATIENTS, CONSULTATIONS = 6000, 3000
@@ -51,7 +54,8 @@ class Year:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """How many rows each table has."""
-        with self.database.engine.connect() as connection:
+        engine = create_engine(as_role(self.database.engine.url.render_as_string(hide_password=False), SUPERUSER), poolclass=NullPool)
+        with engine.connect() as connection:
             names = inspect(connection).get_table_names()
             return {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in names}
 
@@ -149,8 +153,8 @@ def sqlite_year(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
 def postgresql_year(postgres_server: PostgresServer, postgresql_template: str) -> Iterator[Year]:
     """Fill a PostgreSQL database, once, in which every statement tells its plan."""
     name = "year"
-    postgres_server.create_database(name, template=postgresql_template)
-    database = open_bench(postgres_server.url(name))
+    postgres_server.create_database(name, template=postgresql_template, owner=OWNER)
+    database = open_bench(postgres_server.url(name, role=APPLICATION))
     year = Year(database)
     with connect(postgres_server.url(name)) as connection:
         for statement in DONE:

@@ -160,6 +160,8 @@ def report(tx: Transaction, *, order_id: str) -> Report:
 
 
 def _waiting(tx: Transaction, order_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    if not order_ids:  # an empty IN is planned as a scan of all results
+        return {}
     counts = (
         select(LabResult.order_id, LabResult.status, func.count())
         .where(LabResult.order_id.in_(order_ids), LabResult.status.in_(_OPEN))
