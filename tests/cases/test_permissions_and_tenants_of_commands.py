@@ -142,8 +142,9 @@ def lines(tmp_path: Path) -> list[tuple[str, list[str]]]:
     for path, command in find_commands():
         needed: list[str] = []
         for parameter in (each for each in command.params if each.required):
-            option = isinstance(parameter, click.Option)
-            needed += [*([parameter.opts[0]] if option else []), *([] if option and parameter.is_flag else [_stub(parameter, tmp_path)])]
+            flag = isinstance(parameter, click.Option) and parameter.is_flag
+            needed += [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+            needed += [] if flag else [_stub(parameter, tmp_path)]
         found += [(path, [*path.split(), *needed, *extra.split()]) for extra in LINES.get(path, [""]) if path not in LEAVING]
     return found
 

@@ -175,9 +175,8 @@ def test_whatever_happens_in_a_shift_it_is_held_to_what_happened(sqlite_till: "C
                 actor=world.actor,
             )
         elif act == "top up":
-            world.run(
-                lambda tx, number=number: wallets.top_up(tx, client_id=client, tender=Handed("cash", 100 + number)), actor=world.actor
-            )  # type: ignore[misc]
+            handed = Handed("cash", 100 + number)
+            world.run(partial(wallets.top_up, client_id=client, tender=handed), actor=world.actor)
             topped += 100 + number
         elif act in {"pay in", "pay out"}:
             verb = cash_moves.pay_in if act == "pay in" else cash_moves.pay_out_cash
