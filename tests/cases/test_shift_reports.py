@@ -1,6 +1,7 @@
 """Shift reports: what a cashier is held to is what the payments of the shift come to, method by method, to the cent."""
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
