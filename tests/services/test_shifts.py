@@ -213,6 +213,21 @@ def test_cash_that_is_refused_never_left(desk: World) -> None:
     assert cash_in(desk, lena.id) == 10_000
 
 
+@pytest.mark.parametrize("login", ["lena", "mia"])
+def test_offer_is_taken_back_by_who_made_it_or_by_a_manager(desk: World, login: str) -> None:
+    lena = opened(desk)
+    opened(desk, "paul", "back", 0)
+    offer = desk.run(lambda tx: cash_moves.hand_over(tx, to_login="paul", amount_minor=3_000, reason="change"), actor="lena")
+
+    with pytest.raises(NotYourMove):
+        desk.run(lambda tx: cash_moves.answer_hand_over(tx, move_id=offer.id, accept=True), actor="mia")
+    ended = desk.run(lambda tx: cash_moves.answer_hand_over(tx, move_id=offer.id, accept=False), actor=login)
+
+    assert ended.status == "refused"
+    assert cash_in(desk, lena.id) == 10_000
+    assert closed(desk, counted={10_000: 1}).differences == {"cash": 0}
+
+
 def test_cash_goes_to_somebody_who_has_a_shift(desk: World) -> None:
     opened(desk)
 
