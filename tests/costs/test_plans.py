@@ -21,14 +21,18 @@ from billing.services import (
     doctor,
     exports,
     gaps,
+    journal_export,
+    ledger,
     listing,
     patients,
+    periods,
     prices,
     reading,
     receivables,
     reminders,
     reports,
     series,
+    shifts,
     staff,
     statements,
 )
@@ -90,6 +94,11 @@ LISTS: dict[str, Unit] = {
     "staff": staff.list_staff,
     "approvals": approvals.list_approvals,
     "series": series.list_series,
+    "shifts": shifts.list_shifts,
+    "closed months": periods.list_periods,
+    "balances of some days": lambda tx: [
+        ledger.moved(tx, from_date=tx.business_date - timedelta(days=31), until_date=tx.business_date - timedelta(days=29)),
+    ],
     "audit trail": audit.list_entries,
     "audit trail, a page in the middle": lambda tx: audit.list_entries(tx, after=2000),
     "audit trail of an invoice": lambda tx: audit.list_entries(tx, subject_id=listing.list_invoices(tx, limit=1)[0].id),
@@ -121,6 +130,11 @@ LISTS: dict[str, Unit] = {
     "export of items": lambda tx: exports.export_items(tx).rows,
     "export of payments": lambda tx: exports.export_payments(tx).rows,
     "export of tenders": lambda tx: exports.export_tenders(tx).rows,
+    "export of the journal of some days": lambda tx: (
+        journal_export.export_journal(
+            tx, from_date=tx.business_date - timedelta(days=31), until_date=tx.business_date - timedelta(days=29)
+        ).rows
+    ),
     "export of the audit trail": lambda tx: exports.export_audit(tx).rows,
     **{f"takings by {by}": lambda tx, by=by: reports.takings(tx, by=by, **_of_days(tx)) for by in get_args(reports.By)},  # type: ignore[misc]
     "receivables of clients": receivables.aged_receivables,

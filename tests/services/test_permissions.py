@@ -154,7 +154,7 @@ PERMISSIONS = {
     "receipts.print": ("documents.print_receipt",),
     "reminders.send": ("reminders.remind",),
     "reports.read": (
-        "receivables.aged_receivables",
+        "gaps.list_gaps receivables.aged_receivables",
         "reports.discounts reports.shift_differences reports.takings reports.tax reports.voids",
     ),
     "series.manage": ("series.add_series series.change_series series.make_standard",),
