@@ -19,7 +19,6 @@ LATER = {
     "P27": "needs refunds",
     "P28": "needs payments that can be voided",
     "P29": "needs payments that can be voided",
-    "P33": "needs jobs that run daily",
     "P42": "needs payments that can be voided, of which the laboratory hears",
     "P46": "needs refunds, shifts and periods that can be closed",
     "P48": "needs routes that hand out documents",
