@@ -101,7 +101,7 @@ PERMISSIONS = {
     ),
     "fees.read": ("billing_consultation.services.list_fees billing_consultation.services.list_terms",),
     "imports.run": (
-        "imports.people.prepare_importers imports.people.prepare_patients imports.people.prepare_providers",
+        "imports.people.prepare_importers imports.people.prepare_patients imports.people.prepare_payers imports.people.prepare_providers",
         "imports.summary.summarize_imports imports.visits.bill_visit",
     ),
     "invoices.cancel": ("invoice_steps.cancel_invoice",),
