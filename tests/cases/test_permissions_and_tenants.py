@@ -42,6 +42,7 @@ INNER = {
             "inputs",
             "invariants.acts",
             "invariants.code",
+            "invariants.shifts",
             "invoice_rows",
             "keys",
             "numbering",
