@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
 
 from billing.errors import Invalid
-from billing.model import CLINIC, Invoice, Payment
+from billing.model import CLINIC, Invoice, Payment, Reversal
 from billing.model.types import IdType, InstantType
 from billing.rules.statuses import InvoiceStatus, amount_due, shown_status
 from billing.transaction import Transaction
@@ -48,7 +48,7 @@ class InvoiceRow:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """A payment as lists show it."""
+    """A payment as lists show it, and when and why it was voided."""
 
     id: str
     receipt_number: str
@@ -64,6 +64,8 @@ class PaymentRow:
     taken_at: datetime
     business_date: date
     cashier: str
+    voided_at: datetime | None
+    void_reason: str | None
 
 
 INVOICE_COLUMNS = (
@@ -107,6 +109,8 @@ _PAYMENT_COLUMNS = (
     Payment.taken_at,
     Payment.business_date,
     Payment.cashier,
+    Reversal.at.label("voided_at"),
+    Reversal.reason.label("void_reason"),
 )
 
 
@@ -160,10 +164,11 @@ def _place(at: datetime, row_id: str) -> tuple[Any, Any]:
 
 
 def payment_select() -> Select[*tuple[Any, ...]]:
-    """Return the select of payments with their invoices' numbers."""
+    """Return the select of payments with their invoices' numbers and what has voided them."""
     return (
         select(*_PAYMENT_COLUMNS)
         .join(Invoice, (Invoice.clinic_id == Payment.clinic_id) & (Invoice.id == Payment.invoice_id))
+        .outerjoin(Reversal, (Reversal.clinic_id == Payment.clinic_id) & (Reversal.payment_id == Payment.id))
         .where(Payment.clinic_id == CLINIC)
     )
 

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Select, bindparam, or_, select
 
 from billing.errors import NotFound
-from billing.model import CLINIC, Effect, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, PaymentItem, Tender
+from billing.model import CLINIC, Effect, Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, PaymentItem, Reversal, Tender
 from billing.model.types import NIL_ID, IdType, is_id
+from billing.services.credit_notes import ReversalRow, reversal_select
 from billing.services.listing import INVOICE_COLUMNS, InvoiceRow, PaymentRow, payment_select, seen
 from billing.services.open_invoice import UnknownInvoice
 from billing.transaction import Transaction
@@ -74,6 +75,7 @@ class InvoiceSeen:
     reductions: tuple[ReductionSeen, ...]
     taxes: tuple[TaxSeen, ...]
     payments: tuple[PaymentRow, ...]
+    reversals: tuple[ReversalRow, ...]
     note: str
     cancel_reason: str | None
 
@@ -160,6 +162,7 @@ _TAXES = Query(
     .order_by(InvoiceTax.tax_category, InvoiceTax.tax_rate_bp)
 )
 _PAYMENTS_OF_INVOICE = Query(payment_select().where(Payment.invoice_id == _INVOICE_ID).order_by(Payment.taken_at, Payment.id))
+_REVERSALS_OF_INVOICE = Query(reversal_select().where(Reversal.invoice_id == _INVOICE_ID).order_by(Reversal.at, Reversal.id))
 _FIND_PAYMENT = Query(payment_select().where(or_(Payment.id == _PAYMENT_ID, Payment.receipt_number == bindparam("number"))))
 _TENDERS = Query(
     select(Tender.method, Tender.amount_minor, Tender.reference)
@@ -189,15 +192,16 @@ def find_invoice_id(tx: Transaction, invoice: str) -> str:
 
 
 def read_invoice(tx: Transaction, *, invoice: str) -> InvoiceSeen:
-    """Return an invoice, by id or number, with items, taxes and payments. Raises `UnknownInvoice`."""
+    """Return an invoice, by id or number, with items, taxes, payments and reversals. Raises `UnknownInvoice`."""
     tx.require("invoices.read")
     here = {"invoice_id": find_invoice_id(tx, invoice)}
-    found, items, reductions, taxes, payments = tx.trip(
+    found, items, reductions, taxes, payments, reversals = tx.trip(
         (_FIND_INVOICE, {**here, "number": None}),
         (_ITEMS_OF_INVOICE, here),
         (_REDUCTIONS, here),
         (_TAXES, here),
         (_PAYMENTS_OF_INVOICE, here),
+        (_REVERSALS_OF_INVOICE, here),
     )
     *row, note, reason = found[0]
     return InvoiceSeen(
@@ -206,6 +210,7 @@ def read_invoice(tx: Transaction, *, invoice: str) -> InvoiceSeen:
         reductions=tuple(ReductionSeen(*each) for each in reductions),
         taxes=tuple(TaxSeen(*each) for each in taxes),
         payments=tuple(PaymentRow(*each) for each in payments),
+        reversals=tuple(ReversalRow(*each) for each in reversals),
         note=note,
         cancel_reason=reason,
     )

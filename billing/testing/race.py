@@ -9,7 +9,7 @@ from typing import Any
 from billing import registry
 from billing.errors import BillingError
 from billing.rules.settlement import Scope
-from billing.services import cash_moves, invoice_steps, invoices, payments, periods, shifts
+from billing.services import cash_moves, invoice_steps, invoices, payments, periods, reversals, shifts
 from billing.services.setup import OPERATOR_LOGIN
 from billing.testing.crew import Crew, Outcome, shelf_and_desk
 from billing.testing.world import items_of, tenders_of
@@ -123,6 +123,31 @@ class Cancel:
     def __call__(self, tx: Transaction) -> Any:
         """Return the cancelled invoice."""
         return invoice_steps.cancel_invoice(tx, invoice_id=self.invoice_id, reason="billed by mistake")
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """Void a payment."""
+
+    payment_id: str
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return what was done."""
+        return reversals.void_payment(tx, payment_id=self.payment_id, reason="wrong button")
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Take a quantity of an item back."""
+
+    invoice_id: str
+    item_id: str
+    quantity_milli: int
+
+    def __call__(self, tx: Transaction) -> Any:
+        """Return what was done."""
+        back = [reversals.Returned(self.item_id, self.quantity_milli)]
+        return reversals.refund_items(tx, invoice_id=self.invoice_id, items=back, reason="not wanted")
 
 
 class Undone(BillingError):

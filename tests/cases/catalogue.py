@@ -13,13 +13,6 @@ HERE = Path(__file__).parent
 ALL = tuple(f"P{number:02}" for number in range(1, 75))
 
 LATER = {
-    "P07": "needs payments that can be voided",
-    "P25": "needs refunds",
-    "P26": "needs refunds",
-    "P27": "needs refunds",
-    "P28": "needs payments that can be voided",
-    "P29": "needs payments that can be voided",
-    "P42": "needs payments that can be voided, of which the laboratory hears",
     "P46": "needs refunds, shifts and periods that can be closed",
     "P48": "needs routes that hand out documents",
     "P50": "needs a role of its own for the application, and policies that are forced on it",

@@ -20,7 +20,7 @@ from billing.model.types import NIL_ID
 from billing.rules.roles import PERMISSIONS, Role
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
-from billing.services import consultations, patients, prices, shifts, staff
+from billing.services import consultations, patients, prices, reversals, shifts, staff
 from billing.services.audit import list_entries
 from billing.services.quotation import NewItem
 from billing.services.reversals import Returned
@@ -187,6 +187,7 @@ def _refusals(world: "CaseWorld") -> Iterator[Any]:
 KINDS = {
     **{name: name for name in ("patient_id", "client_id", "consultation_id", "payment_id", "order_id", "range_id", "member", "shift_id")},
     **dict.fromkeys(["invoice_id", "invoice", "audit.list_entries.subject_id"], "invoice"),
+    **dict.fromkeys(["reversal_id", "credit_note"], "reversal_id"),
     **dict.fromkeys(["provider_id", "provider", "staff.find_provider.text"], "provider"),
     **dict.fromkeys(["code", "service_code", "service"], "code"),
     **dict.fromkeys(["payment", "approvals.give_approval.subject_id"], "payment_id"),
@@ -194,6 +195,7 @@ KINDS = {
 }
 LISTS = {
     *("audit.list_entries.subject_id", "listing.every_invoice.patient_id", "listing.list_invoices.patient_id"),
+    "credit_notes.list_credit_notes.invoice_id",
     *("listing.list_payments.invoice_id", "payment_preview.preview_payment.consultation_id", "payments.take_payment.consultation_id"),
     "payers.list_coverages.client_id",
 }
@@ -237,6 +239,8 @@ def _founded(world: "CaseWorld", clinic: str) -> dict[str, str]:
     bill = world.n1(clinic=clinic, patient_id=patient)
     taken = world.pay(bill.id, "card 44", scope="laboratory", clinic=clinic)
     draft = world.invoice("VISIT", clinic=clinic, patient_id=patient)
+    back = [Returned(bill.item_ids[2])]
+    credited = world.run(lambda tx: reversals.refund_items(tx, invoice_id=bill.id, items=back, reason="why"), clinic=clinic)
 
     def unit(tx: Transaction) -> dict[str, str]:
         provider = staff.add_provider(tx, name=f"Dr. {clinic}").id
@@ -250,7 +254,8 @@ def _founded(world: "CaseWorld", clinic: str) -> dict[str, str]:
         shift = shifts.open_shift(tx, drawer="front", float_minor=0)
         return found | {"range_id": limits, "client_id": client, "shift_id": shift.id}
 
-    return {"patient_id": patient, "invoice": draft.id, "payment_id": taken.id} | world.run(unit, clinic=clinic)
+    named = {"patient_id": patient, "invoice": draft.id, "payment_id": taken.id, "reversal_id": credited.id}
+    return named | world.run(unit, clinic=clinic)
 
 
 def _requests(own: Mapping[str, str]) -> Iterator[tuple[str, Service, str, Callable[[str], dict[str, Any]]]]:

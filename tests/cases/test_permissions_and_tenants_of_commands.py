@@ -81,6 +81,7 @@ LINES: Mapping[str, Sequence[str]] = {
     "claim list": ["", "--payer AXA"],
     "refund": ["--all", "--amount 1", "--all --dry-run"],
     "return": ["--all"],
+    "credit-note list": ["", "--invoice <invoice>"],
     "receipt list": ["", "--invoice <invoice>"],
     "audit list": ["", "--subject <invoice>"],
     "fee list": ["", "--service <code>"],

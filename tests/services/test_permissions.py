@@ -22,6 +22,7 @@ MODULES = (
         "cash_moves",
         "clinics",
         "consultations",
+        "credit_notes",
         "doctor",
         "documents",
         "exports",
@@ -90,7 +91,7 @@ PERMISSIONS = {
     "departments.manage": ("clinics.order_departments",),
     "discounts.manage": ("discount_codes.add_code discount_codes.end_code discount_codes.list_codes",),
     "doctor.run": ("doctor.examine",),
-    "documents.read": ("documents.print_invoice",),
+    "documents.read": ("documents.print_credit_note documents.print_invoice",),
     "exports.read": (
         "exports.export_invoices exports.export_items exports.export_payments exports.export_tenders",
         "price_files.export_prices",
@@ -113,6 +114,7 @@ PERMISSIONS = {
     "invoices.issue": ("invoice_steps.issue_invoice",),
     "invoices.read": (
         "approvals.list_approvals listing.every_invoice listing.list_invoices listing.list_payments reading.read_invoice reading.read_payment",
+        "credit_notes.find_credit_note_id credit_notes.list_credit_notes",
         "series.list_series shift_report.read_shift_report shifts.list_shifts z_report.print_shift_report",
     ),
     "journal.read": (

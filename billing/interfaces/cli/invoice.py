@@ -27,7 +27,8 @@ PARTS = {
     "items": ["position", "department", "code", "description", "quantity", "unit_price", "total", "receipt_number"],
     "reductions": ["charge", "amount", "reason"],
     "taxes": ["tax_category", "tax_rate", "taxable", "tax"],
-    "payments": ["receipt_number", "taken_at", "scope", "applied", "cashier"],
+    "payments": ["receipt_number", "taken_at", "scope", "applied", "cashier", "voided_at", "void_reason"],
+    "reversals": ["kind", "number", "at", "credited", "refunded", "written_off", "person", "reason"],
 }
 
 
@@ -124,7 +125,7 @@ def edit(console: Console, /, name: str, version: int | None, **given: Any) -> N
 @click.argument("name", metavar="INVOICE")
 @click.pass_obj
 def show(console: Console, name: str) -> None:
-    """Show an invoice, by number or id, with items, taxes and payments."""
+    """Show an invoice, by number or id, with items, taxes, payments, and what was given back."""
     from billing.services import reading
 
     seen, currency = console.read(lambda tx: (reading.read_invoice(tx, invoice=name), tx.clinic.currency))

@@ -11,8 +11,9 @@ from billing.interfaces.cli.files import writing
 from billing.interfaces.cli.options import list_options
 from billing.interfaces.cli.units import show_list
 
-COLUMNS = ["receipt_number", "taken_at", "invoice_number", "scope", "applied", "currency", "cashier", "id"]
-HEAD = ["receipt_number", "invoice_number", "scope", "currency", "applied", "tendered", "change", "rounding", "taken_at", "cashier", "id"]
+COLUMNS = ["receipt_number", "taken_at", "invoice_number", "scope", "applied", "currency", "cashier", "voided_at", "id"]
+HEAD = ["receipt_number", "invoice_number", "scope", "currency", "applied", "tendered", "change", "rounding", "taken_at", "cashier"]
+HEAD += ["voided_at", "void_reason", "id"]
 PARTS = {
     "tenders": ["method", "amount", "reference"],
     "items": ["department", "code", "description", "quantity", "total"],

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "void": _entry(AFTER, "reverse:void", "Undo a payment in its open shift."),
     "refund": _entry(AFTER, "reverse:refund", "Refund items, an invoice, or money on account."),
     "return": _entry(AFTER, "reverse:return_", "Take goods back over the counter."),
+    "credit-note": _entry(AFTER, "credit_note:credit_note", "Credit notes: list, print."),
     "write-off": _entry(AFTER, "reverse:write_off", "Give up what is still due."),
     "account": _entry(AFTER, "account:account", "The chart of accounts: list, set."),
     "balances": _entry(AFTER, "account:balances", "The trial balance of some days."),

@@ -1,4 +1,4 @@
-"""What invoices and receipts are printed from: stored rows, locked for the print. Knows no language and no layout."""
+"""What invoices, receipts and credit notes are printed from: stored rows, locked for the print. Knows no language and no layout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,19 @@ from typing import Any
 
 from sqlalchemy import select
 
-from billing.model import Invoice, InvoiceAdjustment, InvoiceItem, InvoiceTax, Payment, PaymentItem, Tender
+from billing.model import (
+    Invoice,
+    InvoiceAdjustment,
+    InvoiceItem,
+    InvoiceTax,
+    Payment,
+    PaymentItem,
+    Reversal,
+    ReversalItem,
+    ReversalTender,
+    Tender,
+)
+from billing.services.credit_notes import UnknownCreditNote
 from billing.services.inputs import find_row
 from billing.services.open_invoice import SEE_INVOICE, UnknownInvoice
 from billing.services.parties import parties
@@ -27,7 +39,10 @@ class InvoiceContent:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptContent:
-    """A payment with what it settled, item by item with the amounts. Both amounts at the end are the invoice's as of this payment."""
+    """A payment with what it settled, item by item with the amounts. Both amounts at the end are the invoice's as of this payment.
+
+    `void` is what has undone it since.
+    """
 
     payment: Payment
     invoice: Invoice
@@ -36,6 +51,18 @@ class ReceiptContent:
     tenders: tuple[Tender, ...]
     on_account_minor: int
     amount_due_minor: int
+    void: Reversal | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNoteContent:
+    """A credit note with what it credits of which item, and how money went back. `printed` are the names of the invoice."""
+
+    reversal: Reversal
+    invoice: Invoice
+    printed: Mapping[str, Any]
+    items: tuple[tuple[InvoiceItem, ReversalItem], ...]
+    tenders: tuple[ReversalTender, ...]
 
 
 def read_invoice_content(tx: Transaction, invoice_id: str) -> InvoiceContent:
@@ -81,6 +108,32 @@ def read_receipt_content(tx: Transaction, payment_id: str) -> ReceiptContent:
         tenders=tuple(tx.session.scalars(_fresh(tenders))),
         on_account_minor=payment.on_account_minor,
         amount_due_minor=payment.amount_due_minor,
+        void=tx.session.scalars(_fresh(select(Reversal).where(Reversal.payment_id == payment.id))).one_or_none(),
+    )
+
+
+def read_credit_note_content(tx: Transaction, reversal_id: str) -> CreditNoteContent:
+    """Lock the invoice of the credit note and read both: a reversal is never changed, so it can't be locked. Raises `UnknownCreditNote`."""
+    reversal = find_row(tx, Reversal, reversal_id)
+    if reversal is None or reversal.number is None:
+        raise UnknownCreditNote(
+            f"There is no credit note {reversal_id[:60]!r} in this clinic: `billing credit-note list` shows what there is.",
+            credit_note=reversal_id,
+        )
+    invoice = tx.session.scalars(_fresh(select(Invoice).where(Invoice.id == reversal.invoice_id).with_for_update())).one()
+    items = (
+        select(InvoiceItem, ReversalItem)
+        .join(ReversalItem, (ReversalItem.item_id == InvoiceItem.id) & (ReversalItem.clinic_id == InvoiceItem.clinic_id))
+        .where(ReversalItem.reversal_id == reversal.id)
+        .order_by(InvoiceItem.position)
+    )
+    tenders = select(ReversalTender).where(ReversalTender.reversal_id == reversal.id).order_by(ReversalTender.position)
+    return CreditNoteContent(
+        reversal=reversal,
+        invoice=invoice,
+        printed=_printed(tx, invoice) if reversal.printed is None else reversal.printed,
+        items=tuple((item, back) for item, back in tx.session.execute(_fresh(items))),
+        tenders=tuple(tx.session.scalars(_fresh(tenders))),
     )
 
 

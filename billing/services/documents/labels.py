@@ -11,8 +11,10 @@ class Labels:
     language: str
     invoice: str
     receipt: str
+    credit_note: str
     draft: str
     cancelled: str
+    voided: str
     copy: str
     issue_date: str
     due_date: str
@@ -48,6 +50,10 @@ class Labels:
     change: str
     on_account: str
     still_due: str
+    reason: str
+    credited: str
+    payers_part: str
+    given_back: str
     methods: Mapping[str, str]
     categories: Mapping[str, str]
     units: Mapping[str, str]
@@ -57,8 +63,10 @@ ENGLISH = Labels(
     language="en",
     invoice="Invoice",
     receipt="Receipt",
+    credit_note="Credit note",
     draft="DRAFT",
     cancelled="CANCELLED",
+    voided="VOID",
     copy="COPY",
     issue_date="Date",
     due_date="Due date",
@@ -94,6 +102,10 @@ ENGLISH = Labels(
     change="Change",
     on_account="Money on account",
     still_due="Still due",
+    reason="Reason",
+    credited="Credited",
+    payers_part="Payer's part",
+    given_back="Given back",
     methods={"cash": "Cash", "card": "Card", "transfer": "Transfer", "wallet": "Wallet"},
     categories={
         "Z": "zero rate",
@@ -112,8 +124,10 @@ GERMAN = Labels(
     language="de",
     invoice="Rechnung",
     receipt="Quittung",
+    credit_note="Gutschrift",
     draft="ENTWURF",
     cancelled="STORNIERT",
+    voided="STORNIERT",
     copy="KOPIE",
     issue_date="Datum",
     due_date="Zahlbar bis",
@@ -149,6 +163,10 @@ GERMAN = Labels(
     change="Rückgeld",
     on_account="Angezahlt",
     still_due="Noch offen",
+    reason="Grund",
+    credited="Gutgeschrieben",
+    payers_part="Anteil des Kostenträgers",
+    given_back="Zurückgegeben",
     methods={"cash": "Bar", "card": "Karte", "transfer": "Überweisung", "wallet": "Guthaben"},
     categories={
         "Z": "Nullsatz",
@@ -167,8 +185,10 @@ FRENCH = Labels(
     language="fr",
     invoice="Facture",
     receipt="Reçu",
+    credit_note="Avoir",
     draft="BROUILLON",
     cancelled="ANNULÉE",
+    voided="ANNULÉ",
     copy="COPIE",
     issue_date="Date",
     due_date="Échéance",
@@ -204,6 +224,10 @@ FRENCH = Labels(
     change="Monnaie rendue",
     on_account="Acompte disponible",
     still_due="Reste à payer",
+    reason="Motif",
+    credited="Crédité",
+    payers_part="Part du payeur",
+    given_back="Rendu",
     methods={"cash": "Espèces", "card": "Carte", "transfer": "Virement", "wallet": "Avoir"},
     categories={
         "Z": "taux zéro",
@@ -222,8 +246,10 @@ SPANISH = Labels(
     language="es",
     invoice="Factura",
     receipt="Recibo",
+    credit_note="Nota de crédito",
     draft="BORRADOR",
     cancelled="ANULADA",
+    voided="ANULADO",
     copy="COPIA",
     issue_date="Fecha",
     due_date="Vencimiento",
@@ -259,6 +285,10 @@ SPANISH = Labels(
     change="Cambio",
     on_account="Saldo a cuenta",
     still_due="Pendiente",
+    reason="Motivo",
+    credited="Abonado",
+    payers_part="Parte del pagador",
+    given_back="Devuelto",
     methods={"cash": "Efectivo", "card": "Tarjeta", "transfer": "Transferencia", "wallet": "Saldo"},
     categories={
         "Z": "tipo cero",

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from billing.model import InvoiceAdjustment, InvoiceItem
+from billing.model import InvoiceAdjustment, InvoiceItem, ReversalItem
 from billing.money import currency
-from billing.services.documents.content import InvoiceContent, ReceiptContent
+from billing.services.documents.content import CreditNoteContent, InvoiceContent, ReceiptContent
 from billing.services.documents.labels import Labels, labels_for
 from billing.services.documents.writing import Writer
 
@@ -60,7 +60,7 @@ class ItemLine:
 
 @dataclass(frozen=True, slots=True)
 class InvoicePage:
-    """An invoice. `taxes` are group, taxable amount and tax; `sums` end in the total."""
+    """An invoice or a credit note. `taxes` are group, taxable amount and tax; `sums` have the total."""
 
     labels: Labels
     head: Head
@@ -124,7 +124,7 @@ def receipt_page(content: ReceiptContent) -> ReceiptPage:
     head = Head(
         title=labels.receipt,
         number=payment.receipt_number,
-        marks=(),
+        marks=_void_marks(content, labels, write),
         clinic=_clinic(printed, labels),
         facts=(
             (labels.time, write.time(payment.taken_at)),
@@ -139,6 +139,33 @@ def receipt_page(content: ReceiptContent) -> ReceiptPage:
         departments=_departments(content, labels, write),
         sums=(_paid_for(content, labels, write), _paid_how(content, labels, write), _after(content, labels, write)),
         notes=_notes(payment.currency, labels),
+    )
+
+
+def credit_note_page(content: CreditNoteContent) -> InvoicePage:
+    """Say what stands on a credit note: what is credited, and how money went back. Its amounts are above zero, as on the invoice."""
+    reversal, invoice, printed = content.reversal, content.invoice, content.printed
+    labels, write = labels_for(printed["language"]), _writer(printed, reversal.currency)
+    head = Head(
+        title=labels.credit_note,
+        number=reversal.number or "",
+        marks=(),
+        clinic=_clinic(printed, labels),
+        facts=(
+            (labels.issue_date, write.day(reversal.business_date)),
+            (labels.invoice, invoice.number or ""),
+            (labels.reason, reversal.reason),
+            (labels.cashier, reversal.person),
+        ),
+        parties=_parties(printed, labels),
+    )
+    return InvoicePage(
+        labels=labels,
+        head=head,
+        items=tuple(_credited_line(item, back, labels, write, gross=invoice.prices_include_tax) for item, back in content.items),
+        sums=_credit_sums(content, labels, write),
+        taxes=_credited_taxes(content, labels, write),
+        notes=_notes(reversal.currency, labels, prices_include_tax=invoice.prices_include_tax),
     )
 
 
@@ -163,6 +190,11 @@ def _marks(content: InvoiceContent, labels: Labels) -> tuple[str, ...]:
     if invoice.status == "cancelled":
         return (f"{labels.cancelled}: {invoice.cancel_reason}" if invoice.cancel_reason else labels.cancelled,)
     return () if invoice.issued_at else (labels.draft,)
+
+
+def _void_marks(content: ReceiptContent, labels: Labels, write: Writer) -> tuple[str, ...]:
+    void = content.void
+    return () if void is None else (f"{labels.voided} {write.day(void.business_date)}: {void.reason}",)
 
 
 def _item_line(item: InvoiceItem, adjustments: Sequence[InvoiceAdjustment], labels: Labels, write: Writer) -> ItemLine:
@@ -255,3 +287,48 @@ def _paid_how(content: ReceiptContent, labels: Labels, write: Writer) -> tuple[S
 def _after(content: ReceiptContent, labels: Labels, write: Writer) -> tuple[Sum, ...]:
     on_account = [Sum(labels.on_account, write.amount(content.on_account_minor))] if content.on_account_minor else []
     return (*on_account, Sum(labels.still_due, write.amount(content.amount_due_minor)))
+
+
+def _credited_line(item: InvoiceItem, back: ReversalItem, labels: Labels, write: Writer, *, gross: bool) -> ItemLine:
+    # Where prices include tax, a discount is part of the price: only without its tax is it known what of it is credited.
+    discount_minor = 0 if gross else back.discount_minor
+    reductions = [Sum(labels.discount, write.amount(-discount_minor))] if discount_minor else []
+    return ItemLine(
+        position=str(item.position),
+        description=item.description,
+        note=item.price_reason,
+        quantity=write.quantity(back.quantity_milli),
+        unit=labels.units.get(item.unit, item.unit),
+        unit_price=write.unit_price(item.unit_price_e4),
+        tax=write.rate(item.tax_rate_bp),
+        amount=write.amount((back.total_minor if gross else back.taxable_minor) + discount_minor),
+        reductions=tuple(reductions),
+    )
+
+
+def _credit_sums(content: CreditNoteContent, labels: Labels, write: Writer) -> tuple[Sum, ...]:
+    reversal, lines = content.reversal, [back for _, back in content.items]
+    total, tax = (
+        Sum(labels.credited, write.money(reversal.credited_minor), strong=True),
+        write.amount(sum(each.tax_minor for each in lines)),
+    )
+    net = Sum(labels.net, write.amount(sum(each.taxable_minor for each in lines)))
+    sums = (total, Sum(labels.tax_included, tax)) if content.invoice.prices_include_tax else (net, Sum(labels.tax, tax), total)
+    payer = [Sum(labels.payers_part, write.amount(reversal.credited_payer_minor))] if reversal.credited_payer_minor else []
+    rounding = [Sum(labels.rounding, write.amount(reversal.rounding_minor))] if reversal.rounding_minor else []
+    back = [
+        Sum(f"{labels.given_back}: {labels.methods.get(each.method, each.method)}", write.amount(each.amount_minor))
+        for each in content.tenders
+    ]
+    return (*sums, *payer, *rounding, *back)
+
+
+def _credited_taxes(content: CreditNoteContent, labels: Labels, write: Writer) -> tuple[tuple[str, str, str], ...]:
+    groups: dict[tuple[str, int], tuple[int, int]] = {}
+    for item, back in content.items:
+        taxable, tax = groups.get((item.tax_category, item.tax_rate_bp), (0, 0))
+        groups[item.tax_category, item.tax_rate_bp] = taxable + back.taxable_minor, tax + back.tax_minor
+    return tuple(
+        (_tax_group(category, rate_bp, labels, write), write.amount(taxable), write.amount(tax))
+        for (category, rate_bp), (taxable, tax) in sorted(groups.items())
+    )

@@ -5,6 +5,7 @@ They judge and mend nothing. They know the tables and the rules, not who asks.
 
 from billing.services.invariants.code import CODE_CHECKS, CodeCheck
 from billing.services.invariants.departments import of_departments
+from billing.services.invariants.desk import DESK
 from billing.services.invariants.invoices import INVOICES
 from billing.services.invariants.journal import JOURNAL
 from billing.services.invariants.numbers import NUMBERS
@@ -15,7 +16,7 @@ from billing.services.invariants.shifts import SHIFTS
 from billing.services.invariants.tables import of_tables
 from billing.services.invariants.wallets import WALLETS
 
-CORE = (*INVOICES, *PAYMENTS, *NUMBERS, *PRICES, *RECORDS, *JOURNAL, *SHIFTS, *WALLETS)
+CORE = (*INVOICES, *PAYMENTS, *NUMBERS, *PRICES, *RECORDS, *JOURNAL, *SHIFTS, *WALLETS, *DESK)
 """The core's invariants that are the same for every clinic and installation."""
 
 __all__ = ["CODE_CHECKS", "CORE", "CodeCheck", "of_departments", "of_tables"]

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import and_, exists, func, or_, select, union_all
 
 from billing.changes.declare import Invariant
-from billing.model import CLINIC, Invoice, NumberCounter, NumberSeries, Payment, WalletMove
+from billing.model import CLINIC, Invoice, NumberCounter, NumberSeries, Payment, Reversal, WalletMove
 
 
 def _series(kind: str, words: str, table: Any, *, period: Any, value: Any, printed: Any) -> tuple[Invariant, ...]:
@@ -97,6 +97,7 @@ NUMBERS = (
         value=_RECEIPTS.receipt_value,
         printed=_RECEIPTS.receipt_number,
     ),
+    *_series("credit_note", "credit notes", Reversal, period=Reversal.number_period, value=Reversal.number_value, printed=Reversal.number),
     Invariant(
         "invoice_number_whole",
         "An invoice's series, period, value and printed number stand together, and an issued invoice has them.",

@@ -18,12 +18,13 @@ from billing.model import (
     Membership,
     Patient,
     Payment,
+    Reversal,
     Service,
     Shift,
     WalletMove,
 )
 
-_ACTS = (
+_ACTS: tuple[tuple[str, str, Any, Any], ...] = (
     ("invoice.created", "Every invoice was created", Invoice, None),
     ("invoice.issued", "Every issued invoice was issued", Invoice, Invoice.issued_at.is_not(None)),
     ("invoice.cancelled", "Every cancelled invoice was cancelled", Invoice, Invoice.cancelled_at.is_not(None)),
@@ -32,6 +33,10 @@ _ACTS = (
     ("wallet.paid_out", "Every pay-out of a wallet was booked", WalletMove, WalletMove.kind == "pay_out"),
     ("shift.opened", "Every shift was opened", Shift, None),
     ("shift.closed", "Every closed shift was closed", Shift, Shift.closed_at.is_not(None)),
+    *(
+        (f"reversal.{kind}", f"Every reversal of the kind {kind} was done", Reversal, Reversal.kind == kind)
+        for kind in ("void", "refund", "return", "cancel", "write_off")
+    ),
 )
 """Action and topic, the sentence's beginning, the table, and of which rows it is told."""
 
@@ -44,6 +49,7 @@ _TABLES: Mapping[str, Any] = {
     "membership": Membership,
     "patient": Patient,
     "payment": Payment,
+    "reversal": Reversal,
     "service": Service,
     "wallet_move": WalletMove,
     "shift": Shift,

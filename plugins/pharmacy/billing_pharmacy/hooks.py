@@ -30,7 +30,7 @@ from billing.plugin import (
 )
 from billing_pharmacy.imports import demo_records, import_records, on_records_imported
 from billing_pharmacy.invariants import INVARIANTS
-from billing_pharmacy.model import DISPENSED, HELD, RELEASED, RETURN, SALE, Batch, Move, Product, Reservation
+from billing_pharmacy.model import ADJUSTMENT, DISPENSED, HELD, RELEASED, RETURN, SALE, Batch, Move, Product, Reservation
 from billing_pharmacy.needs import BILLED_PRODUCTS, NEEDS, PRODUCTS, RESERVATIONS, SHELF
 from billing_pharmacy.rules import STOCK_DISPENSED, STOCK_RETURNED, Shortage, dispensed_batches, first_expired_first_out, returns, shortages
 
@@ -161,28 +161,56 @@ def before_items_refunded(refund: RefundFacts, items: tuple[RefundedItem, ...], 
 
 @hookimpl
 def on_items_refunded(refund: RefundFacts, items: tuple[RefundedItem, ...], known: Known) -> Iterator[Change]:
-    """Put back into the very batches that the items came from, the latest dispensed first; one that has expired is not sold again."""
+    """Put back into the very batches that the items came from, the latest dispensed first; one that has expired is not sold again.
+
+    What comes back destroyed comes into its batch and leaves it again, so that moves say both and the shelf has no more than before.
+    """
     before_items_refunded(refund, items, known)
     dispensed = {row.item_id for row in known[RESERVATIONS] if row.status == DISPENSED}
     for each in items:
+        destroyed = each.condition == "destroyed"
         for batch_id, quantity in returns(each.effects, each.quantity_milli):
-            yield adjust(Batch, batch_id, on_hand_milli=quantity)
-            yield insert(
-                Move,
-                batch_id=batch_id,
-                quantity_milli=quantity,
-                reason=RETURN,
-                item_id=each.id,
-                action_id=refund.id,
-                business_date=refund.business_date,
-                at=refund.at,
-                actor_id=refund.actor_id,
-                note=refund.reason,
-                source=None,
-            )
-            yield effect(each, STOCK_RETURNED, row=batch_id, quantity_milli=quantity)
+            if not destroyed:
+                yield adjust(Batch, batch_id, on_hand_milli=quantity)
+            yield _came_back(refund, batch_id, quantity, item_id=each.id)
+            if destroyed:
+                yield _destroyed(refund, batch_id, quantity)
+            condition = {"condition": each.condition} if destroyed else {}
+            yield effect(each, STOCK_RETURNED, row=batch_id, quantity_milli=quantity, **condition)
         if each.id in dispensed and each.quantity_milli == sum(dispensed_batches(each.effects).values()):
             yield change(Reservation, {"item_id": each.id}, expect={"status": DISPENSED}, status=RELEASED, changed_at=refund.at)
+
+
+def _came_back(refund: RefundFacts, batch_id: str, quantity_milli: int, *, item_id: str) -> Change:
+    return insert(
+        Move,
+        batch_id=batch_id,
+        quantity_milli=quantity_milli,
+        reason=RETURN,
+        item_id=item_id,
+        action_id=refund.id,
+        business_date=refund.business_date,
+        at=refund.at,
+        actor_id=refund.actor_id,
+        note=refund.reason,
+        source=None,
+    )
+
+
+def _destroyed(refund: RefundFacts, batch_id: str, quantity_milli: int) -> Change:
+    return insert(
+        Move,
+        batch_id=batch_id,
+        quantity_milli=-quantity_milli,
+        reason=ADJUSTMENT,
+        item_id=None,
+        action_id=None,
+        business_date=refund.business_date,
+        at=refund.at,
+        actor_id=refund.actor_id,
+        note=f"destroyed on return: {refund.reason}",
+        source=None,
+    )
 
 
 def _require_stock(payment: PaymentFacts, items: tuple[PaidItem, ...], known: Known) -> None:

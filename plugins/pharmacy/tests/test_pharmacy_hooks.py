@@ -199,6 +199,24 @@ def test_a_reservation_is_released_when_all_has_come_back() -> None:
     assert released.set["status"] == "released"
 
 
+def test_what_comes_back_destroyed_comes_in_and_goes_out_and_the_shelf_has_no_more() -> None:
+    stored = (StoredEffect("stock.dispensed", "soon", 3_000), StoredEffect("stock.dispensed", "late", 2_000))
+    refunded = RefundedItem(item("i1", "amox", 5_000), 5_000, stored, "destroyed")
+
+    changes = list(hooks.on_items_refunded(REFUND, (refunded,), refunding(Reserved("i1", "dispensed"))))
+
+    assert not any(adjusted(changes).values())
+    moves = [each.row for each in changes if isinstance(each, Insert)]
+    assert [(row["batch_id"], row["reason"], row["quantity_milli"], row["item_id"], row["note"]) for row in moves] == [
+        ("late", "return", 2_000, "i1", "did not agree with him"),
+        ("late", "adjustment", -2_000, None, "destroyed on return: did not agree with him"),
+        ("soon", "return", 3_000, "i1", "did not agree with him"),
+        ("soon", "adjustment", -3_000, None, "destroyed on return: did not agree with him"),
+    ]
+    assert [each.data for each in changes if isinstance(each, DoneFor)] == [{"condition": "destroyed"}] * 2
+    assert [each.set["status"] for each in changes if isinstance(each, ChangeRow)] == ["released"]
+
+
 def test_no_more_comes_back_than_is_still_out() -> None:
     stored = (StoredEffect("stock.dispensed", "b", 5_000), StoredEffect("stock.returned", "b", 3_000))
     refunded = (RefundedItem(item("i1", "amox", 5_000), 2_001, stored),)

@@ -6,6 +6,11 @@ import pytest
 from billing_pharmacy.hooks import MoreThanDispensed, NotAProduct, OutOfStock
 from billing_pharmacy.queries import list_moves, list_stock
 
+from billing.rules.reversing import MoreThanSold
+from billing.services import doctor
+from billing.services.reversals import Returned, refund_items, void_payment
+from billing.services.shifts import open_shift
+
 
 def reserved(house: Any) -> dict[str, int]:
     return {each.code: each.reserved_milli for each in house.read(list_stock)}
@@ -177,6 +182,68 @@ def test_what_came_back_is_sold_again(house: Any) -> None:
 
     assert house.on_shelf() == {}
     assert house.broken() == set()
+
+
+def returned(house: Any, bill: Any, quantity_milli: int | None, condition: str) -> None:
+    back = [Returned(bill.item_ids[0], quantity_milli, condition)]
+    house.run(lambda tx: refund_items(tx, invoice_id=bill.id, items=back, reason="broken", kind="return"))
+
+
+def test_what_comes_back_destroyed_is_not_sold_again(house: Any) -> None:
+    house.receive("AMOX", "SOON", "3", days=20)
+    house.receive("AMOX", "LATE", "10", days=300)
+    bill = house.invoice("AMOX:5")
+    house.run(house.paying(bill))
+
+    returned(house, bill, 1_000, "destroyed")
+    after_destroyed = house.on_shelf()
+    returned(house, bill, 3_000, "good")
+
+    assert after_destroyed == {("AMOX", "LATE"): 8_000}
+    assert house.on_shelf() == {("AMOX", "SOON"): 2_000, ("AMOX", "LATE"): 9_000}
+    moved = sorted((each.lot, each.reason, each.quantity_milli) for each in house.read(list_moves) if each.reason != "receipt")
+    assert moved == [
+        ("LATE", "adjustment", -1_000),
+        ("LATE", "return", 1_000),
+        ("LATE", "return", 1_000),
+        ("LATE", "sale", -2_000),
+        ("SOON", "return", 2_000),
+        ("SOON", "sale", -3_000),
+    ]
+    assert house.broken() == set()
+    assert house.read(doctor.examine).healthy
+    with pytest.raises(MoreThanSold):
+        returned(house, bill, 1_001, "good")
+
+
+def test_all_of_it_destroyed_leaves_nothing_dispensed(house: Any) -> None:
+    house.receive("AMOX", "A1", "5")
+    bill = house.invoice("AMOX:5")
+    house.run(house.paying(bill))
+
+    returned(house, bill, None, "destroyed")
+
+    assert house.on_shelf() == {}
+    assert house.broken() == set()
+    assert {(each.reason, each.note) for each in house.read(list_moves) if each.reason == "adjustment"} == {
+        ("adjustment", "destroyed on return: broken")
+    }
+
+
+def test_voided_sale_is_sold_again(house: Any) -> None:
+    house.receive("AMOX", "A1", "5")
+    bill = house.invoice("AMOX:5")
+    house.run(lambda tx: open_shift(tx, drawer="front", float_minor=0))
+    for _ in range(2):
+        taken = house.run(house.paying(bill))
+        house.run(lambda tx, taken=taken: void_payment(tx, payment_id=taken.id, reason="wrong button"))
+        assert house.on_shelf() == {("AMOX", "A1"): 5_000}
+
+    house.run(house.paying(bill))
+
+    assert house.on_shelf() == {}
+    assert house.broken() == set()
+    assert house.read(doctor.examine).healthy
 
 
 def test_an_import_brings_products_and_just_what_it_needs(house: Any) -> None:
