@@ -181,7 +181,10 @@ def _check_enough(tenders: Sequence[Tender], *, payable_minor: int, methods: Map
         missing = _money(payable_minor - tendered, currency)
         sentence = f"{given} is less than {due}, which is due: take {missing} more, or a smaller amount on account."
         raise Underpaid(sentence, due_minor=payable_minor, tendered_minor=tendered)
-    sentence = f"{given} is more than {due}, which is due, and this can't be given back as change: take the exact amount."
+    sentence = (
+        f"{given} is more than {due}, which is due, and this can't be given back as change: take the exact amount; "
+        "`billing wallet top-up` keeps the rest for the client."
+    )
     raise Overpaid(sentence, due_minor=payable_minor, tendered_minor=tendered)
 
 

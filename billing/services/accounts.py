@@ -1,5 +1,6 @@
 """The chart of accounts: numbers and names that a clinic gives to the journal's accounts. Lines keep the key, so a new name changes no history."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -50,7 +51,7 @@ class AccountView:
 def list_accounts(tx: Transaction) -> list[AccountView]:
     """Return the chart by number and name: what every clinic has, what its methods and departments need, and what was ever booked on."""
     tx.require("journal.read")
-    return chart(tx)
+    return chart(tx, ledger.balances_before(tx, ledger.LAST_DAY))
 
 
 def set_account(tx: Transaction, *, account: str, code: str | None = None, name: str | None = None) -> AccountView:
@@ -61,7 +62,7 @@ def set_account(tx: Transaction, *, account: str, code: str | None = None, name:
     tx.require("accounts.manage")
     # Two people at the chart: the clinic's row makes the second one wait, and then see what the first one has named.
     tx.session.scalars(select(Clinic.clinic_id).with_for_update(key_share=True)).one()
-    known = {each.account: each for each in chart(tx)}
+    known = {each.account: each for each in chart(tx, ledger.balances_before(tx, ledger.LAST_DAY))}
     before = known.get(account)
     if before is None:
         raise UnknownAccount(f"There is no account {account[:60]!r}: `billing account list` shows the keys.", account=account)
@@ -88,10 +89,13 @@ def set_account(tx: Transaction, *, account: str, code: str | None = None, name:
     return AccountView(account, number, named, own=True)
 
 
-def chart(tx: Transaction) -> list[AccountView]:
-    """Return the clinic's accounts by number and name. A part of lists, reports and exports, which have asked."""
+def chart(tx: Transaction, booked: Iterable[str]) -> list[AccountView]:
+    """Return these accounts and all that every clinic, its methods and departments need, by number and name.
+
+    A part of lists, reports and exports, which have asked.
+    """
     own = {row.account: row for row in tx.session.scalars(select(Account))}
-    needed = {*ledger.balances_before(tx, ledger.LAST_DAY), *own, *plain_text.STANDING}
+    needed = {*booked, *own, *plain_text.STANDING}
     needed |= {posting.account_of(each) for each in registry.of(tx).methods(tx.clinic).values()}
     needed |= {f"{group}:{department.code}" for department in tx.clinic.departments for group in ("revenue", "discount")}
     names = plain_text.names_of(needed, {account: row.name for account, row in own.items()})

@@ -48,7 +48,7 @@ def balances(tx: Transaction, *, from_date: date | None = None, until_date: date
             *moved.get(each.account, nothing),
             closing.get(each.account, 0),
         )
-        for each in chart(tx)
+        for each in chart(tx, closing)
     ]
     return [each for each in found if each.opening_minor or each.debit_minor or each.credit_minor]
 

@@ -56,7 +56,7 @@ class BadCash(Invalid):
 
 
 class DrawerTooLow(Refused):
-    """The drawer does not hold what should leave it. Facts: `cash_minor`, `wanted_minor`."""
+    """The drawer does not hold what should leave it. What it holds is not told: it is counted blind. Facts: `wanted_minor`."""
 
     code = "drawer_too_low"
 
@@ -180,7 +180,7 @@ def _require_cash(tx: Transaction, shift_id: str, wanted_minor: int) -> None:
     _, (drawer,) = tx.trip((_LOCK_SHIFT, {"shift_id": shift_id}), (_IN_DRAWER, {"shift_id": shift_id}))
     cash = int(drawer.cash_minor)
     if cash < wanted_minor:
-        raise DrawerTooLow("The drawer does not hold that much: count it, or take less.", cash_minor=cash, wanted_minor=wanted_minor)
+        raise DrawerTooLow("The drawer does not hold that much: count it, or take less.", wanted_minor=wanted_minor)
 
 
 def _done(tx: Transaction, kind: str, amount_minor: int, why: str, shift_id: str) -> CashMoved:

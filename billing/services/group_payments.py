@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.errors import Refused
-from billing.model import CLINIC, Invoice, canonical_json
+from billing.model import CLINIC, Client, Invoice, canonical_json
 from billing.model.lists import ids
 from billing.model.types import IdType
 from billing.rules.groups import distribute
@@ -95,6 +95,8 @@ _OF_CLIENT = Query(
 )
 """Locked in the order of their ids, so that two such payments never wait for each other crosswise."""
 
+_CLIENT = Query(select(Client.id).where(Client.clinic_id == CLINIC, Client.id == bindparam("client_id", type_=IdType())))
+
 
 def pay_invoices(
     tx: Transaction,
@@ -114,7 +116,7 @@ def pay_invoices(
     named = list(dict.fromkeys(_invoice_id(each) for each in invoice_ids))
     client = None if client_id is None else canonical_id(client_id)
     if client_id is not None and client is None:
-        raise UnknownClient(f"There is no client {client_id[:60]!r} in this clinic.", client=client_id)
+        raise _unknown_client(client_id)
     _check_number(len(named))
     request = {"client": client, "invoices": named, "tenders": [asdict(each) for each in tenders], "series": series}
     asked = Key(key, "payment.take_several", request)
@@ -123,6 +125,8 @@ def pay_invoices(
     *claimed, rows = tx.trip(*claims, call)
     if claims and (before := asked.answer_before(tx, claimed[0])) is not None:
         return _replayed(before)
+    if client is not None and not named and not rows and tx.row(_CLIENT, client_id=client) is None:
+        raise _unknown_client(client)
     wanted = _wanted(rows, named, client)
     shares = distribute([_due(row) for row in wanted], tenders, methods=registry.of(tx).methods(tx.clinic), currency=tx.clinic.currency)
     taken: list[PaymentTaken] = []
@@ -168,6 +172,10 @@ def _invoice_id(text: str) -> str:
     if known is None:
         raise _unknown(text)
     return known
+
+
+def _unknown_client(text: str) -> UnknownClient:
+    return UnknownClient(f"There is no client {text[:60]!r} in this clinic.", client=text)
 
 
 def _unknown(text: str) -> UnknownInvoice:

@@ -46,7 +46,7 @@ def _number_of(number: Any, of: Any, row_id: Any) -> Any:
     return select(number).where(of.clinic_id == CLINIC, of.id == row_id).scalar_subquery()
 
 
-_DOCUMENT = func.coalesce(
+DOCUMENT = func.coalesce(
     _number_of(Payment.receipt_number, Payment, JournalLine.action_id),
     _number_of(Reversal.number, Reversal, JournalLine.action_id),
     _number_of(WalletMove.receipt_number, WalletMove, JournalLine.action_id),
@@ -54,7 +54,7 @@ _DOCUMENT = func.coalesce(
     literal_column("''", Text()),
 )
 _LINES = Query(
-    select(*JournalLine.__table__.columns, _DOCUMENT.label("document"))
+    select(*JournalLine.__table__.columns, DOCUMENT.label("document"))
     .where(
         JournalLine.clinic_id == CLINIC,
         JournalLine.business_date >= _AFTER[0],
@@ -94,7 +94,7 @@ def write_journal(
     if form == "csv":
         return write_csv(export_journal(tx, from_date=from_date, until_date=until_date), stream, byte_order_mark=byte_order_mark)
     days = _Range(*day_range(from_date, until_date))
-    accounts = _accounts(tx)
+    accounts = _accounts(tx, days)
     currency = tx.clinic.currency
     beancount = form == "beancount"
     stream.write((plain_text.beancount_head if beancount else plain_text.hledger_head)(currency, tx.clinic.name))
@@ -110,8 +110,9 @@ def write_journal(
     return count
 
 
-def _accounts(tx: Transaction) -> Mapping[str, AccountView]:
-    return {each.account: each for each in chart(tx)}
+def _accounts(tx: Transaction, days: _Range) -> Mapping[str, AccountView]:
+    booked = ledger.moved(tx, from_date=days.from_date, until_date=days.until_date)
+    return {each.account: each for each in chart(tx, booked)}
 
 
 def _entries(tx: Transaction, days: _Range, accounts: Mapping[str, AccountView]) -> Iterator[Entry]:
@@ -130,7 +131,7 @@ def _lines(tx: Transaction, days: _Range) -> Iterator[Row]:
 
 
 def _table(tx: Transaction, days: _Range) -> Iterator[tuple[str, ...]]:
-    accounts = _accounts(tx)
+    accounts = _accounts(tx, days)
     for row in _lines(tx, days):
         yield _cells(tx, row, accounts[row.account])
 

@@ -141,7 +141,7 @@ def close_shift(
     expected = figures.expected
     if counted is None and row.kind != "import":
         raise BadCount("A drawer is counted before it is closed: write what lies there.", text="")
-    pieces = counted or {}
+    pieces = ({expected[posting.CASH]: 1} if expected[posting.CASH] > 0 else {}) if counted is None else counted
     cash = expected[posting.CASH] if counted is None else _cash_of(pieces)
     for method, amount in (other or {}).items():
         _check_amount(amount, f"The count of {method}")

@@ -19,8 +19,6 @@ LATER = {
     "P27": "needs refunds",
     "P28": "needs payments that can be voided",
     "P29": "needs payments that can be voided",
-    "P30": "needs money that a client leaves with the clinic, for what is transferred beyond what is due",
-    "P33": "needs jobs that run daily",
     "P42": "needs payments that can be voided, of which the laboratory hears",
     "P46": "needs refunds, shifts and periods that can be closed",
     "P48": "needs routes that hand out documents",

@@ -85,6 +85,7 @@ STUBS: tuple[tuple[Any, Callable[[], Any]], ...] = (
     (date, lambda: date(2030, 1, 31)),
     (datetime, lambda: datetime(2030, 1, 31, tzinfo=UTC)),
     (Scope, Scope.all),
+    (Tender, lambda: Tender("card", 1)),
     (TextIO, io.StringIO),
     (Mapping, dict),
     (Sequence, tuple),
@@ -193,10 +194,17 @@ KINDS = {
 LISTS = {
     *("audit.list_entries.subject_id", "listing.every_invoice.patient_id", "listing.list_invoices.patient_id"),
     *("listing.list_payments.invoice_id", "payment_preview.preview_payment.consultation_id", "payments.take_payment.consultation_id"),
+    "payers.list_coverages.client_id",
 }
 """What narrows a list, which is empty then; a visit's list of open invoices, too."""
 
-NEW = {"payers.add_payer.code", "prices.add_service.code", "clinics.create_clinic.code", "staff.add_staff.provider"}
+NEW = {
+    "discount_codes.add_code.code",
+    "payers.add_payer.code",
+    "prices.add_service.code",
+    "clinics.create_clinic.code",
+    "staff.add_staff.provider",
+}
 """The same words for what is being made."""
 
 GOOD = {

@@ -20,7 +20,7 @@ from billing.interfaces.cli.failures import BUG_EXIT_CODE
 from billing.interfaces.cli.frame import Frame
 from billing.model import new_id
 from billing.rules.roles import Role
-from billing.services import consultations, patients, prices, staff
+from billing.services import consultations, patients, payers, prices, staff
 from billing.services.installation import open_database
 from billing.testing.surface import OpenConsole, find_commands
 from billing.transaction import Transaction
@@ -75,6 +75,7 @@ LINES: Mapping[str, Sequence[str]] = {
     "invoice edit": ["--note x"],
     "invoice list": ["", "--patient <patient_id>"],
     "pay": ["<invoice> --card 1", "<invoice> --dry-run", "--consultation <consultation_id> --card 1"],
+    "pay-all": ["<invoice> --card 1", "--client <client_id> --card 1"],
     "coverage list": ["", "--client <client_id>"],
     "cover": ["--none"],
     "claim list": ["", "--payer AXA"],
@@ -89,12 +90,13 @@ LINES: Mapping[str, Sequence[str]] = {
     "stock list": ["", "--batches", "--code <code>"],
     "stock moves": ["", "--code <code>"],
 }
-NEW = {"price add", "clinic create", "payer add", "payer set"}
+NEW = {"discount add", "price add", "clinic create", "payer add", "payer set"}
 """What names something that is being made."""
 
 TEXTS = {
     **dict.fromkeys(["unit_price", "price", "unit_cost", "amount"], "1.00"),
     "quantity": "1",
+    "percent": "10",
     "expires": "2099-01-31",
     "planned_at": "2030-06-01T09:30",
     "currency": "EUR",
@@ -102,6 +104,8 @@ TEXTS = {
     "shape": "X-{value}",
     "role": "cashier",
     "subject": "<receipt>",
+    "tender": "card=1",
+    "worth": "10%",
     "service": "<code>",
     "department": "pharmacy",
 }
@@ -138,7 +142,9 @@ def lines(tmp_path: Path) -> list[tuple[str, list[str]]]:
     for path, command in find_commands():
         needed: list[str] = []
         for parameter in (each for each in command.params if each.required):
-            needed += [*([parameter.opts[0]] if isinstance(parameter, click.Option) else []), _stub(parameter, tmp_path)]
+            flag = isinstance(parameter, click.Option) and parameter.is_flag
+            needed += [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+            needed += [] if flag else [_stub(parameter, tmp_path)]
         found += [(path, [*path.split(), *needed, *extra.split()]) for extra in LINES.get(path, [""]) if path not in LEAVING]
     return found
 
@@ -156,9 +162,10 @@ def norths(world: "CaseWorld") -> dict[str, str]:
         code = prices.add_service(tx, code="OF-north", department="pharmacy", description="Only here", unit_price_e4=1).code
         order = tx.session.scalars(select(LabOrder.id)).one()
         limits = add_range(tx, analyte_code="2345-7", limits=Range(low="1"))
+        payer = payers.add_payer(tx, code="AXA-north", name="Only here").code
         client = patients.read_patient(tx, patient_id=patient).client_id
         found = {"consultation_id": visit.id, "provider": provider, "member": provider, "code": code, "order": order}
-        return found | {"range_id": limits, "client_id": client}
+        return found | {"range_id": limits, "client_id": client, "payer": payer}
 
     return {"patient_id": patient, "invoice": bill.id, "receipt": taken.id} | world.run(unit)
 

@@ -163,7 +163,7 @@ def test_completion_script_is_printed(shell: str, billing: Billing) -> None:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        ("billing pa", ["plain,patient", "plain,pay"]),
+        ("billing pa", ["plain,patient", "plain,pay", "plain,pay-all", "plain,payer"]),
         ("billing sal", ["plain,salon"]),
         ("billing invoice pr", ["plain,preview", "plain,print"]),
     ],

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from billing_consultation.services import list_fees, list_shares, list_terms
@@ -14,7 +14,28 @@ from billing_pharmacy.queries import list_batches, list_expiring, list_moves, li
 from sqlalchemy import select
 
 from billing.model import Consultation
-from billing.services import approvals, audit, consultations, doctor, exports, listing, patients, prices, reading, series, staff
+from billing.services import (
+    approvals,
+    audit,
+    consultations,
+    doctor,
+    exports,
+    gaps,
+    journal_export,
+    ledger,
+    listing,
+    patients,
+    periods,
+    prices,
+    reading,
+    receivables,
+    reminders,
+    reports,
+    series,
+    shifts,
+    staff,
+    statements,
+)
 from billing.services.documents import content
 from billing.transaction import Transaction
 
@@ -32,6 +53,10 @@ def _invoice_page(tx: Transaction, **chosen: Any) -> Any:
 
 def _a_patient(tx: Transaction) -> str:
     return listing.list_invoices(tx, status="paid", limit=1)[0].patient_id
+
+
+def _of_days(tx: Transaction) -> dict[str, Any]:
+    return {"from_date": tx.business_date - timedelta(days=3), "until_date": tx.business_date}
 
 
 LISTS: dict[str, Unit] = {
@@ -69,6 +94,11 @@ LISTS: dict[str, Unit] = {
     "staff": staff.list_staff,
     "approvals": approvals.list_approvals,
     "series": series.list_series,
+    "shifts": shifts.list_shifts,
+    "closed months": periods.list_periods,
+    "balances of some days": lambda tx: [
+        ledger.moved(tx, from_date=tx.business_date - timedelta(days=31), until_date=tx.business_date - timedelta(days=29)),
+    ],
     "audit trail": audit.list_entries,
     "audit trail, a page in the middle": lambda tx: audit.list_entries(tx, after=2000),
     "audit trail of an invoice": lambda tx: audit.list_entries(tx, subject_id=listing.list_invoices(tx, limit=1)[0].id),
@@ -100,7 +130,22 @@ LISTS: dict[str, Unit] = {
     "export of items": lambda tx: exports.export_items(tx).rows,
     "export of payments": lambda tx: exports.export_payments(tx).rows,
     "export of tenders": lambda tx: exports.export_tenders(tx).rows,
+    "export of the journal of some days": lambda tx: (
+        journal_export.export_journal(
+            tx, from_date=tx.business_date - timedelta(days=31), until_date=tx.business_date - timedelta(days=29)
+        ).rows
+    ),
     "export of the audit trail": lambda tx: exports.export_audit(tx).rows,
+    **{f"takings by {by}": lambda tx, by=by: reports.takings(tx, by=by, **_of_days(tx)) for by in get_args(reports.By)},  # type: ignore[misc]
+    "receivables of clients": receivables.aged_receivables,
+    "receivables of payers": lambda tx: receivables.aged_receivables(tx, by="payer"),
+    "a client's statement": lambda tx: statements.client_statement(tx, client_id=listing.list_invoices(tx, limit=1)[0].client_id),
+    "reminders": reminders.remind,
+    "gaps of all series": gaps.list_gaps,
+    "tax of some days": lambda tx: reports.tax(tx, **_of_days(tx)),
+    "voids and refunds of some days": lambda tx: reports.voids(tx, **_of_days(tx)),
+    "discounts of some days": lambda tx: reports.discounts(tx, **_of_days(tx)),
+    "shift differences of some days": lambda tx: reports.shift_differences(tx, **_of_days(tx)),
 }
 
 

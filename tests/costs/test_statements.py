@@ -69,8 +69,8 @@ FIXED = 9
 """BEGIN, the clinic's name, what is kept of it, the key, the lock, the items; the write, COMMIT; and the one need of the shelf."""
 
 
-IN_CASH, WITH_A_PAYER = (4, 15), (5, 19)
-"""An imported visit, paid at once and by two payments: the key, what prices depend on, each payment's reads, the end."""
+IN_CASH, WITH_A_PAYER = (4, 15), (9, 22)
+"""An imported visit, paid at once, and by a payer in part: the key, what prices depend on, the cover, each payment's reads, the end."""
 
 
 def test_payment_is_two_trips_whatever_its_items(world: World, counted: Counted) -> None:

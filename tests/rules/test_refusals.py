@@ -211,7 +211,7 @@ TENDERS: dict[str, Case] = {
     "unknown method": (
         lambda: tendering(Tender(LONG, 1000)),
         "unknown_method",
-        f"{CUT} is no payment method here: choose from card, cash, cheque, transfer.",
+        f"{CUT} is no payment method here: choose from card, cash, cheque, transfer, wallet.",
         {"method": LONG},
     ),
     "no reference": (
@@ -247,7 +247,10 @@ TENDERS: dict[str, Case] = {
     "overpaid": (
         lambda: tendering(Tender("card", 1001)),
         "overpaid",
-        "10.01 EUR is more than 10.00 EUR, which is due, and this can't be given back as change: take the exact amount.",
+        (
+            "10.01 EUR is more than 10.00 EUR, which is due, and this can't be given back as change: take the exact amount; "
+            "`billing wallet top-up` keeps the rest for the client."
+        ),
         {"due_minor": 1000, "tendered_minor": 1001},
     ),
 }

@@ -159,7 +159,7 @@ def _of_what_a_code_gave_on_more(world: World, invoice: str) -> object:
         _of_what_a_code_gave_on_more,
     ],
 )
-def test_no_path_to_a_discount_goes_around_the_limit(desk: World, path: Callable[[World, str], object]) -> None:
+def test_t03_no_path_to_a_discount_goes_around_the_limit(desk: World, path: Callable[[World, str], object]) -> None:
     made = desk.invoice("VIS", actor="carl")
 
     with pytest.raises(DiscountAboveLimit) as refusal:

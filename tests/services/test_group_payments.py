@@ -120,13 +120,15 @@ def test_what_cannot_be_paid_together_is_refused(world: World) -> None:
         (UnknownInvoice, {"invoice_ids": [mine, "00000000-0000-0000-0000-00000000dead"]}),
         (UnknownInvoice, {"invoice_ids": ["INV"]}),
         (UnknownClient, {"client_id": "nobody"}),
-        (ChooseInvoice, {"client_id": "00000000-0000-0000-0000-00000000dead"}),
+        (UnknownClient, {"client_id": "00000000-0000-0000-0000-00000000dead"}),
         (ChooseInvoice, {}),
         (TooManyInvoices, {"invoice_ids": [f"00000000-0000-0000-0000-{n:012}" for n in range(51)]}),
     ):
         with pytest.raises(refusal):
             paid(world, "card 80", **asked)
     paid(world, "card 40", client_id=other)
+    with pytest.raises(ChooseInvoice):
+        paid(world, "card 40", client_id=other)
     for nothing in (0, -100):
         with pytest.raises(BadPaymentAmount):
             world.run(lambda tx, amount=nothing: group_payments.pay_invoices(tx, tenders=[Tender("card", amount)], client_id=client))  # type: ignore[misc]

@@ -12,7 +12,21 @@ from sqlalchemy import func, select
 
 from billing.errors import BillingError, PluginViolation, Refused
 from billing.facts import Claim, ImportedItem, ImportFacts, Records
-from billing.model import AuditEntry, Client, Consultation, Effect, Invoice, InvoiceItem, Membership, Patient, Service, ServicePrice, Staff
+from billing.model import (
+    AuditEntry,
+    Client,
+    Consultation,
+    Effect,
+    Invoice,
+    InvoiceItem,
+    Membership,
+    Patient,
+    Payer,
+    Service,
+    ServicePrice,
+    Staff,
+)
+from billing.model import Claim as ClaimRow
 from billing.model.payment import Payment
 from billing.model.payment import Tender as TenderRow
 from billing.plugin import Change, Declaration, Department, effect, hookimpl, insert, parse_quantity, parse_unit_price
@@ -400,7 +414,7 @@ def test_providers_have_the_names_that_a_standard_export_brings(quick_world: Wor
     assert {each.name for each in quick_world.read(lambda tx: staff.list_staff(tx, providers=True))} == {"Dr. Mint"}
 
 
-def test_payer_pays_on_account_and_the_rest_comes_in_cash(world: World, files: Files) -> None:
+def test_payer_pays_its_claim_and_the_rest_comes_in_cash(world: World, files: Files) -> None:
     carry_out(world, paid_export(files))
 
     def look(tx: Transaction) -> None:
@@ -412,10 +426,13 @@ def test_payer_pays_on_account_and_the_rest_comes_in_cash(world: World, files: F
         )
         assert [tuple(row) for row in rows] == [
             ("v1", "ALL", "cash", 77_00, None),
-            ("v2", "ON_ACCOUNT", "transfer", 60_00, "Good Health"),
             ("v2", "ALL", "cash", 20_00, None),
-            ("v3", "ON_ACCOUNT", "transfer", 50_00, "Good Health"),
         ]
+        claimed = select(Invoice.source, Payer.name, ClaimRow.amount_minor, ClaimRow.status).join(
+            ClaimRow, ClaimRow.invoice_id == Invoice.id
+        )
+        rows = tx.session.execute(claimed.join(Payer, Payer.id == ClaimRow.payer_id).order_by(Invoice.source))
+        assert [tuple(row) for row in rows] == [("v2", "Good Health", 60_00, "paid"), ("v3", "Good Health", 50_00, "paid")]
 
     world.read(look)
     assert world.read(doctor.examine).broken == ()
@@ -430,11 +447,11 @@ def test_summary_counts_what_is_in_the_database(world: World, files: Files) -> N
         invoices=3,
         invoices_paid=3,
         total_minor=207_00,
-        payments=4,
+        payments=5,
         paid_minor=207_00,
         by_department=(OfDepartment("desk", 4, 170_00, 170_00), OfDepartment("shelf", 2, 37_00, 37_00)),
         by_method=(OfMethod("cash", 2, 97_00), OfMethod("transfer", 2, 110_00)),
-        by_year=(OfYear(2020, 1, 77_00, 1, 77_00), OfYear(2021, 2, 130_00, 3, 130_00)),
+        by_year=(OfYear(2020, 1, 77_00, 1, 77_00), OfYear(2021, 2, 130_00, 4, 130_00)),
     )
 
 
@@ -656,7 +673,7 @@ def test_rerun_goes_on_wherever_the_first_run_was_stopped(world: World, files: F
 
     made = [summary(world, clinic=f"clinic-{each}") for each in range(stops + 1)]
 
-    assert stops == 6  # importers, patients, providers, and one unit for each visit
+    assert stops == 9  # importers, patients, payers, providers, the shift opened and closed, and one unit for each visit
     assert made[0].invoices_paid == 3
     assert made == made[:1] * (stops + 1)
     assert all(world.read(doctor.examine, clinic=f"clinic-{each}").healthy for each in range(stops + 1))
@@ -679,7 +696,7 @@ def test_rerun_by_somebody_else_adds_nothing_either(world: World, files: Files) 
 
     carry_out(world, export, actor="ina")
 
-    assert (summary(world).invoices_paid, summary(world).payments) == (3, 4)
+    assert (summary(world).invoices_paid, summary(world).payments) == (3, 5)
 
 
 def import_export_until(world: World, export: Export, *, units: int) -> None:
@@ -696,7 +713,7 @@ def test_keys_alone_keep_a_late_importer_from_paying_again(world: World, files: 
     carry_out(world, export)
 
     assert summary(world) == before
-    assert count(world, Consultation, Invoice, Payment) == [3, 3, 4]
+    assert count(world, Consultation, Invoice, Payment) == [3, 3, 3]
 
 
 def test_more_visits_in_a_later_export_are_added(world: World, files: Files) -> None:
@@ -729,7 +746,7 @@ def test_visit_that_is_billed_already_is_paid(world: World, files: Files) -> Non
 
     carry_out(world, export)
 
-    assert (summary(world).invoices_paid, summary(world).payments) == (3, 4)
+    assert (summary(world).invoices_paid, summary(world).payments) == (3, 5)
 
 
 def test_visit_that_is_paid_on_account_already_gets_the_rest_in_cash(world: World, files: Files) -> None:
@@ -747,20 +764,15 @@ def test_visit_that_is_paid_on_account_already_gets_the_rest_in_cash(world: Worl
 
 def test_visit_whose_rest_can_not_be_paid_leaves_nothing(world: World, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     export = files.visit("v1", PAYER_COVERAGE="20.00").read()
-    only_account: list[Scope] = []
 
-    def refusing(tx: Transaction, *, scope: Scope, **asked: Any) -> payments.PaymentTaken:
-        if scope == Scope.all():
-            raise Refused("The drawer is locked.")
-        only_account.append(scope)
-        return payments.take_payment(tx, scope=scope, **asked)
+    def refusing(tx: Transaction, **asked: Any) -> payments.PaymentTaken:
+        raise Refused("The drawer is locked.")
 
     monkeypatch.setattr("billing.services.imports.run.take_payment", refusing)
 
     with pytest.raises(Refused, match=r"^encounters\.csv, line 2: The drawer is locked"):
         carry_out(world, export)
 
-    assert len(only_account) == 1
     assert count(world, Consultation, Invoice, Payment) == [0, 0, 0]
 
 

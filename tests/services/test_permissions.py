@@ -46,6 +46,7 @@ MODULES = (
     ),
     *("discount_codes", "discount_limits", "discounts", "group_payments", "wallet_rows", "wallets"),
     *("accounts", "balances", "cash_moves", "journal_export", "periods", "shift_report", "shifts", "z_report"),
+    *("gaps", "receivables", "reminders", "reports", "statements"),
     *("imports.people", "imports.summary", "imports.visits"),
     *("billing_consultation.services", "billing_laboratory.catalogue", "billing_laboratory.queries", "billing_laboratory.services"),
     *("billing_laboratory.report", "billing_pharmacy.queries", "billing_pharmacy.services", "billing_pharmacy.stockfile"),
@@ -151,9 +152,15 @@ PERMISSIONS = {
     "prices.read": ("prices.find_service prices.list_services prices.price_history",),
     "providers.manage": ("staff.add_provider",),
     "receipts.print": ("documents.print_receipt",),
+    "reminders.send": ("reminders.remind",),
+    "reports.read": (
+        "gaps.list_gaps receivables.aged_receivables",
+        "reports.discounts reports.shift_differences reports.takings reports.tax reports.voids",
+    ),
     "series.manage": ("series.add_series series.change_series series.make_standard",),
     "shares.read": ("billing_consultation.services.list_shares",),
     "shifts.work": (
+        "shift_report.cash_of_shift",
         "cash_moves.answer_hand_over cash_moves.hand_over cash_moves.pay_in cash_moves.pay_out_cash",
         "shifts.close_shift shifts.open_shift",
     ),
@@ -167,7 +174,7 @@ PERMISSIONS = {
         "billing_pharmacy.queries.list_batches billing_pharmacy.queries.list_expiring",
         "billing_pharmacy.queries.list_moves billing_pharmacy.queries.list_stock",
     ),
-    "wallets.read": ("wallets.read_wallet wallets.wallet_statement",),
+    "wallets.read": ("statements.client_statement wallets.read_wallet wallets.wallet_statement",),
     "wallets.use": ("wallets.top_up",),
 }
 """Every verb under the permission that it asks for."""

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from billing.model import JournalLine, Takings, Wallet, WalletMove
 from billing.rules.tenders import BadPaymentAmount, Overpaid, ReferenceMissing, UnknownMethod
-from billing.services import approvals, clinics, reading, shifts, staff, wallets
+from billing.services import approvals, clinics, doctor, reading, reversals, shifts, staff, wallets
 from billing.services.approvals import ApprovalMissing
 from billing.services.keys import KeyReused
 from billing.services.patients import UnknownClient
@@ -242,3 +242,31 @@ def test_statement_goes_from_the_balance_before_to_the_balance_after(desk: World
     ]
     assert (whole.opening_minor, whole.closing_minor) == (0, 2_000)
     assert (part.opening_minor, [line.amount_minor for line in part.lines], part.closing_minor) == (1_000, [2_000], 3_000)
+
+
+def test_what_is_refunded_or_voided_comes_back_into_the_wallet(desk: World) -> None:
+    patient = desk.patient()
+    client = client_of(desk, patient)
+    topped(desk, client, "card 60")
+    desk.run(lambda tx: shifts.open_shift(tx, drawer="front", float_minor=0), actor="mia")
+    desk.run(lambda tx: shifts.open_shift(tx, drawer="back", float_minor=0), actor="lena")
+    by_cash, by_wallet = (desk.invoice("VIS", patient_id=patient) for _ in range(2))
+    desk.pay(by_cash.id, "cash 40", actor="lena")
+    paid = desk.pay(by_wallet.id, "wallet 40", actor="lena")
+
+    desk.run(
+        lambda tx: reversals.refund_items(
+            tx, invoice_id=by_cash.id, items=[reversals.Returned(by_cash.item_ids[0])], reason="returned", to="wallet"
+        ),
+        actor="mia",
+    )
+    desk.run(lambda tx: reversals.void_payment(tx, payment_id=paid.id, reason="wrong client"), actor="mia")
+
+    seen = desk.read(lambda tx: wallets.wallet_statement(tx, client_id=client))
+    assert [(line.kind, line.amount_minor, line.balance_minor) for line in seen.lines] == [
+        ("top_up", 6_000, 6_000),
+        ("payment", -4_000, 2_000),
+        ("refund", 4_000, 6_000),
+        ("void", 4_000, 10_000),
+    ]
+    assert desk.read(doctor.examine).broken == ()

@@ -48,6 +48,8 @@ COMMANDS: dict[str, Entry] = {
     "write-off": _entry(AFTER, "reverse:write_off", "Give up what is still due."),
     "account": _entry(AFTER, "account:account", "The chart of accounts: list, set."),
     "balances": _entry(AFTER, "account:balances", "The trial balance of some days."),
+    "report": _entry(AFTER, "report:report", "Takings, tax, voids, discounts, shifts, receivables, statements, gaps."),
+    "remind": _entry(AFTER, "remind:remind", "Remind of overdue invoices, each level once."),
     "period": _entry(AFTER, "period:period", "Months that are closed: close, list."),
     "payer": _entry(AFTER, "payer:payer", "Insurers and companies that pay for clients."),
     "coverage": _entry(AFTER, "payer:coverage", "What payers cover of whose bills."),

@@ -11,6 +11,7 @@ from billing.model.lists import texts
 from billing.rules.roles import Role
 from billing.services.imports.synthea import ExportPatient, located
 from billing.services.patients import add_client, add_patient
+from billing.services.payers import add_payer, list_payers
 from billing.services.staff import add_provider, add_staff
 from billing.transaction import Transaction
 from billing.trips import Query
@@ -78,6 +79,15 @@ def prepare_patients(tx: Transaction, patients: Sequence[ExportPatient]) -> dict
             except BillingError as error:
                 raise located(error, patient.place) from error
     return found
+
+
+def prepare_payers(tx: Transaction, names: Mapping[str, str]) -> None:
+    """Add those payers (code -> name) that are not here yet."""
+    tx.require("imports.run")
+    here = {row.code for row in list_payers(tx)}
+    for code, name in names.items():
+        if code not in here:
+            add_payer(tx, code=code, name=name)
 
 
 def prepare_providers(tx: Transaction, names: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The import of a whole export: checked first, then visit by visit in short units. Knows neither files nor what a record is.
 
-A visit is one unit: the invoice, the payment on account, the rest in cash, each under a key of its own. So it can be stopped at any moment and
-run again. All are dated when the visit began: numbers of invoices and receipts rise with their dates, also past long stays.
+A visit is one unit: the invoice with its payer's part, the patient's part in cash, the claim that the payer pays, all money under
+keys of its own. So it can be stopped at any moment and run again. All are dated when the visit began: numbers of invoices and receipts
+rise with their dates, also past long stays.
 """
 
 from collections import Counter
@@ -10,22 +11,25 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from billing import registry
 from billing.database import Database
 from billing.errors import BillingError, Conflict
 from billing.facts import Records
 from billing.model import CLINIC, Invoice, canonical_json
+from billing.model import Claim as ClaimOnPayer
 from billing.model.lists import texts
-from billing.model.types import NIL_ID
+from billing.model.types import NIL_ID, IdType
 from billing.money import Currency, format_amount, parse_amount, round_cash
 from billing.registry import Registry
 from billing.rules.settlement import Scope
 from billing.rules.tenders import Tender
 from billing.services import shifts
+from billing.services.claims import pay_claims
+from billing.services.covering import Cover, cover_invoice
 from billing.services.imports.claiming import Claimed, claim_records, find_culprit
-from billing.services.imports.people import ENTRY, Importers, prepare_importers, prepare_patients, prepare_providers
+from billing.services.imports.people import ENTRY, Importers, prepare_importers, prepare_patients, prepare_payers, prepare_providers
 from billing.services.imports.synthea import BadExport, Export, ExportVisit, located
 from billing.services.imports.visits import KnownService, VisitBilled, VisitToBill, bill_visit
 from billing.services.payments import take_payment
@@ -63,6 +67,10 @@ _STATES = Query(
     select(Invoice.source, Invoice.id, Invoice.status, Invoice.total_minor, Invoice.amount_paid_minor)
     .where(Invoice.clinic_id == CLINIC, Invoice.source.op("IN")(texts("sources")))
     .order_by(Invoice.created_at, Invoice.id)
+)
+
+_CLAIM = Query(
+    select(ClaimOnPayer.id).where(ClaimOnPayer.clinic_id == CLINIC, ClaimOnPayer.invoice_id == bindparam("invoice_id", type_=IdType()))
 )
 
 
@@ -170,16 +178,22 @@ class _Work:
     """The shift that was opened or found open, once something is paid."""
 
     def prepare_people(self) -> None:
-        """Make the patients and providers that are not there yet."""
+        """Make the patients, payers and providers that are not there yet."""
         for patients in _batched(tuple(self.export.patients.values())):
             self.patients.update(self._run(lambda tx, these=patients: prepare_patients(tx, these)))  # type: ignore[misc]
         names = {each.provider: self.export.providers.get(each.provider) or f"Provider {each.provider[:8]}" for each in self.export.visits}
+        payers = {
+            _payer(each): self.export.payers.get(each.row["PAYER"]) or each.row["PAYER"] or "Unknown"
+            for each in self.export.visits
+            if each.row.get("PAYER_COVERAGE")
+        }
+        self._run(lambda tx: prepare_payers(tx, payers))
         for providers in _batched(tuple(names.items())):
             self.providers.update(self._run(lambda tx, these=providers: prepare_providers(tx, dict(these))))  # type: ignore[misc]
 
     def close_shift(self) -> None:
-        """Close the shift that imported cash went to; nobody counts it."""
-        if self.shifts:
+        """Close the shift that imported cash went to, also one that an import which was stopped has left; nobody counts it."""
+        if self.database.read(lambda tx: tx.actor.shift, actor=ENTRY, clinic=self.clinic):
             self._run(lambda tx: shifts.close_shift(tx, counted=None))
 
     def _open_shift(self) -> None:
@@ -227,24 +241,32 @@ class _Work:
 
         def unit(tx: Transaction) -> VisitBilled:
             billed = bill_visit(tx, visit=to_bill, services=self.services, key=_key(visit, "invoice"))
-            self._pay(tx, visit, billed.invoice_id, billed.total_minor, 0)
+            if billed.services:  # else it was billed before under this key, and paid in the same unit
+                self._pay(tx, visit, billed.invoice_id, billed.total_minor, 0)
             return billed
 
         self.services.update(self._run(unit, at=visit.started_at).services)
 
     def _pay(self, tx: Transaction, visit: ExportVisit, invoice_id: str, total_minor: int, paid_minor: int) -> None:
         due_minor = total_minor - paid_minor
-        on_account_minor = min(_amount(visit, "PAYER_COVERAGE", self.facts.currency) or 0, due_minor)
-        if on_account_minor and not paid_minor:
-            payer = self.export.payers.get(visit.row["PAYER"]) or visit.row["PAYER"]
-            covering = [Tender("transfer", on_account_minor, payer or None)]
-            key = _key(visit, "on-account")
-            taken = take_payment(tx, invoice_id=invoice_id, scope=Scope.on_account(), tenders=covering, key=key)
-            if taken.status == "paid":
-                return
-            due_minor = taken.amount_due_minor
-        cash = [Tender("cash", round_cash(due_minor, self.facts.currency))] if due_minor else []
+        # Of a visit that an older import has begun to pay, the payer's part was taken on account.
+        covered_minor = 0 if paid_minor else min(_amount(visit, "PAYER_COVERAGE", self.facts.currency) or 0, due_minor)
+        if covered_minor:
+            cover_invoice(tx, invoice_id=invoice_id, cover=Cover(payer=_payer(visit), amount_minor=covered_minor))
+        rest_minor = due_minor - covered_minor
+        cash = [Tender("cash", round_cash(rest_minor, self.facts.currency))] if rest_minor else []
         take_payment(tx, invoice_id=invoice_id, scope=Scope.all(), tenders=cash, key=_key(visit, "cash"))
+        if covered_minor:
+            claim = tx.row(_CLAIM, invoice_id=invoice_id)
+            assert claim is not None, "a covered invoice has a claim once it is issued"
+            pay_claims(
+                tx,
+                payer=_payer(visit),
+                amount_minor=covered_minor,
+                reference=visit.source,
+                parts={claim.id: covered_minor},
+                key=_key(visit, "claim"),
+            )
 
     def _run(self, unit: Callable[[Transaction], T], **when: Any) -> T:
         return self.database.run(unit, actor=ENTRY, clinic=self.clinic, **when)
@@ -257,6 +279,11 @@ class _Work:
             total=total,
             imported_total=imported,
         )
+
+
+def _payer(visit: ExportVisit) -> str:
+    """Return the code by which a visit's payer is known here; one that the visit does not name is nobody in particular."""
+    return visit.row["PAYER"] or "unknown"
 
 
 def _key(visit: ExportVisit, step: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import case, func, select
 
-from billing.model import CLINIC, Invoice, InvoiceItem, Membership, Patient, Payment, Staff, Tender
+from billing.model import CLINIC, ClaimPayment, Invoice, InvoiceItem, Membership, Patient, Payment, Staff, Tender
 from billing.services.imports.people import ENTRY
 from billing.transaction import Transaction
 from billing.trips import Query
@@ -25,7 +25,7 @@ class OfDepartment:
 
 @dataclass(frozen=True, slots=True)
 class OfMethod:
-    """Imported tenders of a payment method."""
+    """Imported money by a method: tenders of clients, and transfers of payers."""
 
     method: str
     tenders: int
@@ -34,7 +34,7 @@ class OfMethod:
 
 @dataclass(frozen=True, slots=True)
 class OfYear:
-    """Imported invoices issued, and payments taken, in a year of the clinic's calendar."""
+    """Imported invoices issued, and money that came (receipts and transfers of payers), in a year of the clinic's calendar."""
 
     year: int
     invoices: int
@@ -103,12 +103,28 @@ _METHODS = Query(
 )
 
 
+_FROM_PAYERS = Query(
+    select(
+        ClaimPayment.method,
+        ClaimPayment.business_date,
+        func.count().label("documents"),
+        func.sum(ClaimPayment.amount_minor).label("amount_minor"),
+    )
+    .where(ClaimPayment.clinic_id == CLINIC, ClaimPayment.done_by == _IMPORTER)
+    .group_by(ClaimPayment.method, ClaimPayment.business_date)
+)
+
+
 def summarize_imports(tx: Transaction) -> ImportSummary:
     """Return what the clinic's imports have left."""
     tx.require("imports.run")
-    counts, invoices, payments, departments, methods = tx.trip(
-        (_COUNTS, {}), (_INVOICES, {}), (_PAYMENTS, {}), (_DEPARTMENTS, {}), (_METHODS, {})
+    counts, invoices, from_clients, departments, tenders, from_payers = tx.trip(
+        (_COUNTS, {}), (_INVOICES, {}), (_PAYMENTS, {}), (_DEPARTMENTS, {}), (_METHODS, {}), (_FROM_PAYERS, {})
     )
+    payments = [*from_clients, *from_payers]
+    methods: dict[str, Counter[str]] = {row.method: Counter(tenders=row.tenders, amount=int(row.amount_minor)) for row in tenders}
+    for row in from_payers:
+        methods.setdefault(row.method, Counter()).update(tenders=row.documents, amount=int(row.amount_minor))
     order = [each.code for each in tx.clinic.departments]
     return ImportSummary(
         **counts[0]._asdict(),
@@ -120,7 +136,7 @@ def summarize_imports(tx: Transaction) -> ImportSummary:
             OfDepartment(row.department, row.items, int(row.total_minor), int(row.paid_minor))
             for row in sorted(departments, key=lambda row: order.index(row.department))
         ),
-        by_method=tuple(OfMethod(row.method, row.tenders, int(row.amount_minor)) for row in methods),
+        by_method=tuple(OfMethod(method, found["tenders"], found["amount"]) for method, found in sorted(methods.items())),
         by_year=_by_year(invoices, payments),
     )
 
@@ -128,10 +144,11 @@ def summarize_imports(tx: Transaction) -> ImportSummary:
 def _by_year(invoices: Iterable[Any], payments: Iterable[Any]) -> tuple[OfYear, ...]:
     """Fold days into years. A draft has no issue date, so it is in no year: it waits for the import to go on."""
     of_year: dict[int, Counter[str]] = {}
-    for days, documents, amount in ((invoices, "invoices", "total_minor"), (payments, "payments", "paid_minor")):
-        for day, count, amount_minor in days:
-            if day is not None:
-                of_year.setdefault(day.year, Counter()).update({documents: count, amount: int(amount_minor)})
+    for row in invoices:
+        if row.issue_date is not None:
+            of_year.setdefault(row.issue_date.year, Counter()).update(invoices=row.documents, total_minor=int(row.amount_minor))
+    for row in payments:
+        of_year.setdefault(row.business_date.year, Counter()).update(payments=row.documents, paid_minor=int(row.amount_minor))
     return tuple(
         OfYear(year, found["invoices"], found["total_minor"], found["payments"], found["paid_minor"])
         for year, found in sorted(of_year.items())

@@ -11,10 +11,11 @@ from billing.services.invariants.numbers import NUMBERS
 from billing.services.invariants.payments import PAYMENTS
 from billing.services.invariants.prices import PRICES
 from billing.services.invariants.records import RECORDS
+from billing.services.invariants.shifts import SHIFTS
 from billing.services.invariants.tables import of_tables
 from billing.services.invariants.wallets import WALLETS
 
-CORE = (*INVOICES, *PAYMENTS, *NUMBERS, *PRICES, *RECORDS, *JOURNAL, *WALLETS)
+CORE = (*INVOICES, *PAYMENTS, *NUMBERS, *PRICES, *RECORDS, *JOURNAL, *SHIFTS, *WALLETS)
 """The core's invariants that are the same for every clinic and installation."""
 
 __all__ = ["CODE_CHECKS", "CORE", "CodeCheck", "of_departments", "of_tables"]

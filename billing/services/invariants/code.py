@@ -30,6 +30,7 @@ from billing.rules.content import INVOICE_FIELDS, ITEM_FIELDS, invoice_content_h
 from billing.rules.totals import Adjustment, Line, Rounding, TaxGroup, Totals, compute_totals
 from billing.services import audit
 from billing.services.invariants.acts import FOREVER, check_acts
+from billing.services.invariants.shifts import check_periods, check_reports
 from billing.transaction import Transaction
 from billing.trips import Query, Row
 
@@ -232,6 +233,14 @@ CODE_CHECKS = (
         "document_is_what_its_act_says",
         "Every invoice and payment has the amounts, the time, the person and the printed number that its audit entry names.",
         check_acts,
+    ),
+    CodeCheck(
+        "z_report_is_its_count", "Every Z-report says what was counted then, and the notes and coins are the cash of it.", check_reports
+    ),
+    CodeCheck(
+        "closed_months_unchanged",
+        "Closed months follow each other, and the journal says of them what it said when they were closed.",
+        check_periods,
     ),
     CodeCheck("key_answered", "Every idempotency key has its answer, about a row that is there.", check_answers),
 )

@@ -10,6 +10,7 @@ from billing.model import (
     CLINIC,
     Approval,
     AuditEntry,
+    CashMove,
     Client,
     Consultation,
     Event,
@@ -18,6 +19,7 @@ from billing.model import (
     Patient,
     Payment,
     Service,
+    Shift,
     WalletMove,
 )
 
@@ -28,11 +30,14 @@ _ACTS = (
     ("payment.taken", "Every payment was taken", Payment, None),
     ("wallet.topped_up", "Every top-up of a wallet was booked", WalletMove, WalletMove.kind == "top_up"),
     ("wallet.paid_out", "Every pay-out of a wallet was booked", WalletMove, WalletMove.kind == "pay_out"),
+    ("shift.opened", "Every shift was opened", Shift, None),
+    ("shift.closed", "Every closed shift was closed", Shift, Shift.closed_at.is_not(None)),
 )
 """Action and topic, the sentence's beginning, the table, and of which rows it is told."""
 
 _TABLES: Mapping[str, Any] = {
     "approval": Approval,
+    "cash_move": CashMove,
     "client": Client,
     "consultation": Consultation,
     "invoice": Invoice,
@@ -41,6 +46,7 @@ _TABLES: Mapping[str, Any] = {
     "payment": Payment,
     "service": Service,
     "wallet_move": WalletMove,
+    "shift": Shift,
 }
 """The tables of which an audit entry may be about a row, by the entry's subject."""
 
