@@ -83,10 +83,10 @@ def test_alarm_of_a_command_ends_a_hook_that_never_comes_back(hook: str, hang: C
 
 
 @contextmanager
-def _hanging(world: World, invoice: str, folder: Path) -> Iterator[Future[list[list[Outcome]]]]:
+def _hanging(world: World, invoice: str, folder: Path, **chosen: Any) -> Iterator[Future[list[list[Outcome]]]]:
     """Let a process pay and hang in its hook while the block runs, and let it go on behind the block."""
     plugins = saboteurs("on_items_paid", WaitOnce(folder), budget_seconds=60)
-    settings = Settings(idle_timeout_seconds=0.5)
+    settings = Settings(idle_timeout_seconds=0.5, **chosen)
     with Crew(world.url, 1, plugins=plugins, settings=settings) as crew, ThreadPoolExecutor() as pool:
         paying = pool.submit(crew.race, [[Pay(invoice, ("cash 10",), key="hung")]])
         try:
@@ -96,19 +96,20 @@ def _hanging(world: World, invoice: str, folder: Path) -> Iterator[Future[list[l
             (folder / "released").touch()
 
 
+@pytest.mark.parametrize("carrier", ["direct", "pipeline"])
 def test_server_ends_a_unit_whose_hook_hangs_and_the_next_cashier_is_served(
-    postgresql_url: str, tmp_path: Path, told: Callable[..., None]
+    carrier: str, postgresql_url: str, tmp_path: Path, told: Callable[..., None]
 ) -> None:
     world = _world(postgresql_url, saboteurs("", None)())
     invoice = world.invoice("SAB").id
 
-    with _hanging(world, invoice, tmp_path) as paying:
+    with _hanging(world, invoice, tmp_path, carrier=carrier) as paying:
         served = world.pay(invoice, "cash 10", key="served")  # waits for the lock, until the server takes it from the other
 
     assert served.receipt_number.endswith("-00001")
     assert [outcome.code for outcome in paying.result()[0]] == ["database_unavailable"]
     assert len(world.dump()["payment"]) == 1
-    told("F16", hung=1, ended_by_the_server=1, served_meanwhile=1)
+    told("F16", carrier=carrier, hung=1, ended_by_the_server=1, served_meanwhile=1)
     world.dispose()
 
 
@@ -133,8 +134,9 @@ def test_other_clinics_go_on_while_a_hook_hangs(database_url: str, tmp_path: Pat
     world.dispose()
 
 
+@pytest.mark.parametrize("carrier", ["direct", "pipeline"])
 @pytest.mark.parametrize("hook", HOOKS)
-def test_hook_that_waits_for_its_own_payments_lock_is_ended(hook: str, database_url: str) -> None:
+def test_hook_that_waits_for_its_own_payments_lock_is_ended(hook: str, carrier: str, database_url: str) -> None:
     """An engine of its own is nothing that a hook may have; one that has it all the same must not stop the till for ever."""
     written: list[str] = []
 
@@ -153,7 +155,7 @@ def test_hook_that_waits_for_its_own_payments_lock_is_ended(hook: str, database_
 
     world = World(database_url, plugins=saboteurs(hook, write_beside, budget_seconds=60)())
     world.service("SAB", department="sabotage")
-    impatient = open_database(database_url, plugins=world.registry, settings=Settings(idle_timeout_seconds=0.3))
+    impatient = open_database(database_url, plugins=world.registry, settings=Settings(idle_timeout_seconds=0.3, carrier=carrier))
     invoice = world.invoice("SAB").id
 
     with pytest.raises(Exception, match=r"database is locked|can't do this now") as caught:
