@@ -109,7 +109,9 @@ class Fortnight:
         self.world.run(lambda tx: wallets.top_up(tx, client_id=client, tender=tender), actor=login)
         self.world.pay(made.id, "wallet 30", "card 10", actor=login)
         if self.random.random() < 0.5:
-            self.world.run(lambda tx: wallets.pay_out(tx, client_id=client, amount_minor=700, method="cash", reason="wants it"), actor="mia")
+            self.world.run(
+                lambda tx: wallets.pay_out(tx, client_id=client, amount_minor=700, method="cash", reason="wants it"), actor="mia"
+            )
 
     def void(self) -> None:
         """Void the latest payment."""
