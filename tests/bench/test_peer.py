@@ -11,9 +11,10 @@ from bench.cashiers import PeerCashier, RawCashier, ServiceCashier, Work, instal
 from bench.clinic import bill, cashier_of, found, open_bench
 from bench.fill import Template, copy_invoice, read_template
 from billing.database import Database
-from billing.model import CLINIC, IdempotencyKey, Shift, Staff, Takings, new_id
+from billing.model import CLINIC, IdempotencyKey, Takings
 from billing.services import doctor
 from billing.services.setup import OPERATOR_LOGIN, make_operator
+from billing.services.shifts import open_shift
 from billing.transaction import Transaction
 
 CLINIC_CODE = "north"
@@ -33,7 +34,7 @@ def database(database_url: str) -> Iterator[Database]:
 def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: Database, database_url: str, *, in_shift: bool) -> None:
     ours, theirs = _works(database, 2)
     if in_shift:
-        database.run(_open_shift, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
+        database.run(lambda tx: open_shift(tx, drawer="front", float_minor=0), actor=cashier_of(CLINIC_CODE), clinic=CLINIC_CODE)
     service, peer = ServiceCashier(database_url), _peer(database_url)
 
     service.do(ours)
@@ -50,12 +51,6 @@ def test_what_is_measured_against_leaves_the_same_rows_as_the_service(database: 
     assert _takings(database) == twice
     report = database.read(doctor.examine, actor=OPERATOR_LOGIN, clinic=CLINIC_CODE)
     assert [check.name for check in report.broken] == []
-
-
-def _open_shift(tx: Transaction) -> None:
-    cashier = tx.session.scalars(select(Staff).where(Staff.login == cashier_of(CLINIC_CODE))).one()
-    shift = {"id": new_id(), "kind": "till", "cashier_id": cashier.id, "cashier": cashier.name, "drawer": "front", "float_minor": 0}
-    tx.session.add(Shift(**shift, opened_at=tx.at, opened_date=tx.business_date, latest_at=tx.at))
 
 
 def _takings(database: Database) -> dict[tuple[Any, ...], tuple[int, int]]:
