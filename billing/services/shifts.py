@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 from billing.changes.failures import explains
 from billing.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from billing.model import CLINIC, Shift, ShiftCount, new_id
-from billing.model.types import NIL_ID, IdType
+from billing.model.types import IdType
 from billing.model.writes import ChangedRow, ChangeRows, InsertRows
 from billing.money import MAX_AMOUNT_MINOR
 from billing.rules import posting
@@ -173,7 +173,12 @@ def list_shifts(tx: Transaction, *, limit: int = 50, after: ShiftRow | None = No
 
 def _own_or_named(tx: Transaction, shift_id: str | None) -> str:
     if shift_id is not None:
-        return canonical_id(shift_id) or NIL_ID
+        known = canonical_id(shift_id)
+        if known is None:
+            raise UnknownShift(
+                f"There is no shift {shift_id[:60]!r} in this clinic: `billing shift list` shows what there is.", shift=shift_id
+            )
+        return known
     if tx.actor.shift is None:
         raise UnknownShift("You have no open shift: `billing shift list` shows what there is.", shift=None)
     return tx.actor.shift.id
